@@ -196,7 +196,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("scenario", nargs="+", choices=list(METRIC))
     parser.add_argument("--gguf", type=Path, required=True)
-    parser.add_argument("--model", required=True, help="id of the same file in Myna")
+    parser.add_argument(
+        "--model", default="", help="id of the same file in Myna; otherwise Myna serves it as it is"
+    )
     parser.add_argument("--myna", default=str(Path(sys.executable).with_name("myna")))
     parser.add_argument("--llama-server", required=True)
     parser.add_argument("--llama-build", default="", help="how it was built, for the report")
@@ -216,11 +218,13 @@ def arguments() -> argparse.Namespace:
         "--timeout", type=float, default=600, help="time limit in seconds for one scenario on one server"
     )
     parser.add_argument("--out", type=Path)
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.served, args.model = args.model or str(args.gguf), args.model or args.gguf.stem
+    return args
 
 
 def commands(args: argparse.Namespace, ports: tuple[int, int]) -> tuple[list[str], list[str]]:
-    ours = [args.myna, "serve", args.model, "--port", str(ports[0]), "--engine", args.engine]
+    ours = [args.myna, "serve", args.served, "--port", str(ports[0]), "--engine", args.engine]
     theirs = [
         args.llama_server,
         "-m",

@@ -5,19 +5,18 @@ llama.cpp taking turns.
     python bench/engine.py model.gguf --short        # about a minute for a model of 0.5b parameters
 
 Prints tokens/s (median over rounds), the median ratio of the rounds with its quartiles, and what our
-engine reached in GB/s of weights read and GOPS of matrix products. After a change, tokens/s may be at most
-2 % below those of the commit before, run alternately on the same machine.
+engine reached in GB/s of weights read (of a mixture, those of the experts used), as a share of what the
+machine reads, and in GOPS of matrix products. After a change, tokens/s may be at most 2 % below those of the
+commit before, run alternately on the same machine.
 """
 
 import argparse
 import ctypes
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import gguf
 import numpy as np
 
 from myna.engines.base import BatchRow
@@ -47,6 +46,9 @@ class Runner(Protocol):
 
     def clear(self) -> None: ...
 
+    def work(self) -> tuple[int, int]:
+        """Bytes of matrices and operations in total, if the engine counts them."""
+
 
 class Ours:
     def __init__(self, path: str, threads: int) -> None:
@@ -62,6 +64,14 @@ class Ours:
     def clear(self) -> None:
         for sequence in range(32):
             self._engine.free(sequence)
+
+    def work(self) -> tuple[int, int]:
+        work = self._engine.work
+        return work.weight_bytes, 2 * work.multiply_adds
+
+    def bandwidth(self) -> float:
+        """The machine's, in GB/s of reading."""
+        return self._engine.limits(1.0).bytes_per_s / 1e9
 
 
 class Llama:
@@ -101,31 +111,21 @@ class Llama:
     def clear(self) -> None:
         self._lib.llama_memory_clear(self._lib.llama_get_memory(self._context), True)
 
-
-@dataclass(frozen=True)
-class Weights:
-    """Costs per token: bytes of matrices and multiply-adds, with the output projection listed separately."""
-
-    body_bytes: int
-    body_values: int
-    output_bytes: int
-    output_values: int
+    def work(self) -> tuple[int, int]:
+        return 0, 0
 
 
-def weights_of(path: str) -> Weights:
-    tensors = {t.name: t for t in gguf.GGUFReader(path).tensors}
-    output = tensors.get("output.weight", tensors["token_embd.weight"])
-    body = [t for name, t in tensors.items() if name.startswith("blk.") and len(t.shape) == 2]
-    return Weights(
-        sum(int(t.n_bytes) for t in body),
-        sum(int(t.n_elements) for t in body),
-        int(output.n_bytes),
-        int(output.n_elements),
-    )
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A step (decode) or a prompt (prefill), with the bytes of matrices and the operations that it took,
+    which only our engine counts: of a mixture, those of the experts that were used."""
+
+    seconds: float
+    weight_bytes: float
+    operations: float
 
 
-def measure(runner: Runner, scenario: str, rng: np.random.Generator) -> float:
-    """Seconds per step (decode) or per prompt (prefill)."""
+def measure(runner: Runner, scenario: str, rng: np.random.Generator) -> Measured:
     kind, size_text = scenario.split("-")
     size = int(size_text)
     runner.clear()
@@ -133,37 +133,37 @@ def measure(runner: Runner, scenario: str, rng: np.random.Generator) -> float:
     def tokens(count: int) -> list[int]:
         return [int(t) for t in rng.integers(10, runner.vocab_size - 1000, count)]
 
+    def timed(steps: list[list[tuple[int, list[int], int]]]) -> Measured:
+        before, start = runner.work(), time.perf_counter()
+        for rows in steps:
+            runner.run(rows)
+        seconds, after = time.perf_counter() - start, runner.work()
+        counts = ((b - a) / len(steps) for a, b in zip(before, after, strict=True))
+        return Measured(seconds / len(steps), *counts)
+
     if kind == "prefill":
-        prompt = tokens(size)
-        start = time.perf_counter()
-        runner.run([(0, prompt, 0)])
-        return time.perf_counter() - start
+        return timed([[(0, tokens(size), 0)]])
     before = PREFIX if kind == "shared" else PROMPT
     for sequence in range(size):
         if kind == "shared" and sequence > 0:
             runner.fork(sequence, PREFIX)
         else:
             runner.run([(sequence, tokens(before), 0)])
-    steps = SCENARIOS[scenario]
-    start = time.perf_counter()
-    for step in range(steps):
-        runner.run([(sequence, tokens(1), before + step) for sequence in range(size)])
-    return (time.perf_counter() - start) / steps
+    steps = range(before, before + SCENARIOS[scenario])
+    return timed([[(sequence, tokens(1), at) for sequence in range(size)] for at in steps])
 
 
-def report(scenario: str, ours: list[float], theirs: list[float], weights: Weights) -> str:
-    kind, size_text = scenario.split("-")
-    size, step = int(size_text), statistics.median(ours)
-    rows = 1 if kind == "prefill" else size
-    gops = 2 * (weights.body_values * size + weights.output_values * rows) / step / 1e9
-    passes = -(-size // 512) if kind == "prefill" else 1
-    bandwidth = (weights.body_bytes * passes + weights.output_bytes) / step / 1e9
-    line = f"  {scenario:13} {size / step:9.1f} tok/s  {bandwidth:6.1f} GB/s  {gops:7.1f} GOPS"
+def report(scenario: str, ours: list[Measured], theirs: list[Measured], bandwidth: float) -> str:
+    size, step = int(scenario.split("-")[1]), statistics.median(one.seconds for one in ours)
+    read = statistics.median(one.weight_bytes for one in ours) / step / 1e9
+    gops = statistics.median(one.operations for one in ours) / step / 1e9
+    share = f"({100 * read / bandwidth:3.0f} %)"
+    line = f"  {scenario:13} {size / step:9.1f} tok/s  {read:6.1f} GB/s {share}  {gops:7.1f} GOPS"
     if not theirs:
         return line
-    ratios = sorted(b / a for a, b in zip(ours, theirs, strict=True))
+    ratios = sorted(b.seconds / a.seconds for a, b in zip(ours, theirs, strict=True))
     low, middle, high = np.percentile(ratios, [25, 50, 75])
-    other = size / statistics.median(theirs)
+    other = size / statistics.median(one.seconds for one in theirs)
     return f"{line}   llama.cpp {other:8.1f} tok/s   {middle:5.2f} x ({low:.2f} to {high:.2f})"
 
 
@@ -180,19 +180,18 @@ def main() -> None:
     args = parser.parse_args()
     if args.short:
         args.rounds, args.only = 1, ",".join(name for name in SCENARIOS if name != "prefill-2000")
-    makers: list[Callable[[str, int], Runner]] = [Ours] if args.no_llamacpp else [Ours, Llama]
     for path in args.models:
         start = time.perf_counter()
-        runners = [maker(path, args.threads) for maker in makers[:1]]
+        engine = Ours(path, args.threads)
         print(f"{path}: loaded in {time.perf_counter() - start:.2f} s")
-        runners += [maker(path, args.threads) for maker in makers[1:]]
-        weights, rng = weights_of(path), np.random.default_rng(0)
+        bandwidth, rng = engine.bandwidth(), np.random.default_rng(0)
+        runners: list[Runner] = [engine] if args.no_llamacpp else [engine, Llama(path, args.threads)]
         for scenario in args.only.split(","):
-            times: list[list[float]] = [[], []]
+            times: list[list[Measured]] = [[], []]
             for _ in range(args.rounds):
                 for i, runner in enumerate(runners):
                     times[i].append(measure(runner, scenario, rng))
-            print(report(scenario, times[0], times[1], weights), flush=True)
+            print(report(scenario, times[0], times[1], bandwidth), flush=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ target_sources(myna_engine PRIVATE
   encoder/load.cpp
   encoder/metadata.cpp
   engine.cpp
+  graph/altup_step.cpp
   graph/attention_step.cpp
   graph/experts_step.cpp
   graph/graph.cpp
@@ -19,6 +20,7 @@ target_sources(myna_engine PRIVATE
   gguf/parse.cpp
   kv/paged_cache.cpp
   kv/state_store.cpp
+  model/altup.cpp
   model/architectures.cpp
   model/families.cpp
   model/metadata.cpp

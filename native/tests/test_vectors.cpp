@@ -61,6 +61,23 @@ void rarer_operations_agree(std::mt19937_64& random) {
       CHECK(same_bits(a, b));
       for (int64_t i = 0; i < n; ++i) CHECK(std::abs(b[i] - 2.5 * std::tanh(y[i] / 2.5)) <= 1e-6);
       a = b = y;
+      plain.add_scaled(a.data(), x.data(), 0.3f, n);
+      table->add_scaled(b.data(), x.data(), 0.3f, n);
+      CHECK(same_bits(a, b));
+      for (int64_t i = 0; i < n; ++i) CHECK(std::abs(b[i] - (y[i] + 0.3 * x[i])) <= 1e-5);
+      if (n > 1) {
+        a = b = x;
+        plain.sparsify(a.data(), 0.7f, n);
+        table->sparsify(b.data(), 0.7f, n);
+        CHECK(same_bits(a, b));
+        const double unbiased = std::sqrt(variance * static_cast<double>(n) / static_cast<double>(n - 1));
+        for (int64_t i = 0; i < n; ++i)
+          CHECK(std::abs(b[i] - std::max(0.0, x[i] - mean - 0.7 * unbiased)) <= 1e-5);
+        b[0] = std::numeric_limits<float>::quiet_NaN();
+        table->sparsify(b.data(), 0.7f, n);
+        CHECK(std::isnan(b[0]) && std::isnan(b[n - 1]));
+      }
+      a = b = y;
       plain.clipped_silu_multiply(a.data(), x.data(), n);
       table->clipped_silu_multiply(b.data(), x.data(), n);
       CHECK(same_bits(a, b));

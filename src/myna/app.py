@@ -18,7 +18,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from myna.http.body_limit import BodyLimit
-from myna.http.middleware import BackendHeaders, ErrorResponses, Gate, Middleware, RequestScope, wrap
+from myna.http.middleware import (
+    BackendHeaders,
+    ErrorResponses,
+    Middleware,
+    RequestScope,
+    RequestTracker,
+    wrap,
+)
 from myna.http.origin import AllowedSources, SourceCheck
 from myna.http.record import RequestRecord
 from myna.http.root_path import RootPath
@@ -77,7 +84,7 @@ class App:
 
     asgi: ASGIApp
     for_batches: ASGIApp
-    gate: Gate
+    tracker: RequestTracker
     options: HttpOptions
 
 
@@ -86,13 +93,13 @@ def create_app(
 ) -> App:
     """The whole ASGI application. Closes the services when its lifespan ends."""
     options = options or HttpOptions()
-    gate = Gate(options.max_running)
-    services.background_runs.join = gate.join
-    app = App(_unknown_path, _unknown_path, gate, options)
+    tracker = RequestTracker(options.max_running)
+    services.background_runs.track = tracker.track
+    app = App(_unknown_path, _unknown_path, tracker, options)
     endpoints: list[Endpoint] = [endpoint for name in families for endpoint in import_module(name).ENDPOINTS]
     router = Router(
         [
-            *_probes(services, gate),
+            *_probes(services, tracker),
             *routes(endpoints, services),
             *site(
                 asks_for_key=services.keys is not None,
@@ -105,14 +112,14 @@ def create_app(
         lifespan=partial(_lifespan, services, app),
     )
     counted = partial(RequestScope, on_end=_response_counter(services))
-    app.for_batches = wrap(router, [counted, ErrorResponses, gate.layer])
+    app.for_batches = wrap(router, [counted, ErrorResponses, tracker.middleware])
     layers: list[Middleware] = [
         *_for_proxies(options),
         counted,
         ErrorResponses,
         partial(SourceCheck, sources=partial(_allowed_sources, app, asks_for_key=services.keys is not None)),
         BackendHeaders,
-        gate.layer,
+        tracker.middleware,
         partial(BodyLimit, max_bytes=partial(_max_body_bytes, app, services)),
     ]
     app.asgi = wrap(router, layers)
@@ -152,7 +159,7 @@ async def serve(
     config = server_config(
         app.asgi, certificate, keep_alive_s=app.options.keep_alive_s, most_connections=most_connections
     )
-    server = Server(config, app.gate, drain_s=drain_s, on_start=lambda: on_start(server))
+    server = Server(config, app.tracker, drain_s=drain_s, on_start=lambda: on_start(server))
     await server.serve([listener])
 
 
@@ -196,16 +203,16 @@ def _response_counter(services: Services) -> Callable[[RequestRecord], None]:
     return lambda record: instruments.answered(record.status)
 
 
-def _probes(services: Services, gate: Gate) -> list[BaseRoute]:
+def _probes(services: Services, tracker: RequestTracker) -> list[BaseRoute]:
     async def health(request: Request) -> Response:
         """The process is up and its event loop is running."""
         return JSONResponse({"status": "ok"})
 
     async def ready(request: Request) -> Response:
         """A model is loaded and ready, and new requests are accepted."""
-        is_ready = services.pool.is_ready and not gate.is_draining
+        is_ready = services.pool.is_ready and not tracker.is_draining
         waiting = "unresponsive" if services.pool.running() else "loading"
-        status = "ready" if is_ready else "draining" if gate.is_draining else waiting
+        status = "ready" if is_ready else "draining" if tracker.is_draining else waiting
         return JSONResponse({"status": status}, 200 if is_ready else 503)
 
     return [Route("/health", health), Route("/ready", ready)]

@@ -42,25 +42,25 @@ class AdministrationSession:
 
 
 def test_a_key_opens_from_the_moment_it_is_made_and_is_kept_as_a_hash() -> None:
-    desk = AdministrationSession()
-    made = desk.acts.create_key(ANA, "default", "  Ana's laptop ")
+    session = AdministrationSession()
+    made = session.acts.create_key(ANA, "default", "  Ana's laptop ")
     assert is_well_formed(made.value)
-    assert desk.opens(made.value)
-    assert not desk.opens(made.value[:-1])
+    assert session.opens(made.value)
+    assert not session.opens(made.value[:-1])
     assert made.key.name == "Ana's laptop"
     assert made.value not in repr(made)
-    accounts = desk.store.load()
+    accounts = session.store.load()
     assert made.value not in repr(accounts)
     assert Secret("x" * 32).digest(made.value) != accounts.keys[0].digest
     assert made.key.redacted == f"{made.value[:11]}...{made.value[-4:]}"
 
 
 def test_a_key_may_what_its_scopes_say() -> None:
-    desk = AdministrationSession()
-    made = desk.acts.create_key(
+    session = AdministrationSession()
+    made = session.acts.create_key(
         ANA, "default", "x", scopes=["read", "inference", "read"], models=["b", "a", "b"]
     )
-    principal = Directory(desk.store.load()).find(SECRET.digest(made.value), NOW)
+    principal = Directory(session.store.load()).find(SECRET.digest(made.value), NOW)
     assert principal is not None
     assert made.key.scopes == ("inference", "read")
     assert principal.scopes == KEY_SCOPES["inference"] | KEY_SCOPES["read"]
@@ -72,103 +72,103 @@ def test_a_key_may_what_its_scopes_say() -> None:
 
 
 def test_the_priority_tier_needs_a_scope_of_its_own() -> None:
-    desk = AdministrationSession()
+    session = AdministrationSession()
     for scopes, may in (
         (["inference"], False),
         (["inference", "priority"], True),
         (["read", "admin"], False),
     ):
-        made = desk.acts.create_key(ANA, "default", "x", scopes=scopes)
-        principal = Directory(desk.store.load()).find(SECRET.digest(made.value), NOW)
+        made = session.acts.create_key(ANA, "default", "x", scopes=scopes)
+        principal = Directory(session.store.load()).find(SECRET.digest(made.value), NOW)
         assert principal is not None
         assert principal.may("model.request.priority") == may
 
 
 def test_a_key_ends_when_its_time_is_over() -> None:
-    desk = AdministrationSession()
-    made = desk.acts.create_key(ANA, "default", "x", expires_in_s=60)
-    assert desk.opens(made.value, 59)
-    assert not desk.opens(made.value, 60)
-    assert desk.rejection_reason(made.value, 60) == "This key has expired."
-    desk.acts.change_key(ANA, None, made.key.id, {"expires_in_seconds": None})
-    assert desk.opens(made.value, 1e9)
+    session = AdministrationSession()
+    made = session.acts.create_key(ANA, "default", "x", expires_in_s=60)
+    assert session.opens(made.value, 59)
+    assert not session.opens(made.value, 60)
+    assert session.rejection_reason(made.value, 60) == "This key has expired."
+    session.acts.change_key(ANA, None, made.key.id, {"expires_in_seconds": None})
+    assert session.opens(made.value, 1e9)
 
 
 def test_a_rotated_key_opens_with_both_until_the_overlap_is_over() -> None:
-    desk = AdministrationSession()
-    first = desk.acts.create_key(ANA, "default", "x")
-    second = desk.acts.rotate_key(ANA, "default", first.key.id, 60)
+    session = AdministrationSession()
+    first = session.acts.create_key(ANA, "default", "x")
+    second = session.acts.rotate_key(ANA, "default", first.key.id, 60)
     assert second.key.id == first.key.id
-    assert desk.opens(second.value)
-    assert desk.opens(first.value, 59)
-    assert not desk.opens(first.value, 60)
-    assert "rotated" in desk.rejection_reason(first.value, 60)
-    third = desk.acts.rotate_key(ANA, None, first.key.id, 60)
-    assert not desk.opens(first.value), "a second rotation ends the oldest at once"
-    assert desk.opens(second.value)
-    fourth = desk.acts.rotate_key(ANA, None, first.key.id)
-    assert [desk.opens(made.value) for made in (second, third, fourth)] == [False, False, True]
+    assert session.opens(second.value)
+    assert session.opens(first.value, 59)
+    assert not session.opens(first.value, 60)
+    assert "rotated" in session.rejection_reason(first.value, 60)
+    third = session.acts.rotate_key(ANA, None, first.key.id, 60)
+    assert not session.opens(first.value), "a second rotation ends the oldest at once"
+    assert session.opens(second.value)
+    fourth = session.acts.rotate_key(ANA, None, first.key.id)
+    assert [session.opens(made.value) for made in (second, third, fourth)] == [False, False, True]
 
 
 def test_a_revoked_key_opens_nothing_nor_does_what_it_was_before() -> None:
-    desk = AdministrationSession()
-    first = desk.acts.create_key(ANA, "default", "x")
-    second = desk.acts.rotate_key(ANA, None, first.key.id, 60)
-    desk.acts.revoke_key(ANA, None, first.key.id)
-    assert not desk.opens(first.value)
-    assert not desk.opens(second.value)
-    assert desk.rejection_reason(second.value) == "This key was revoked."
-    for again in (desk.acts.revoke_key, desk.acts.rotate_key):
+    session = AdministrationSession()
+    first = session.acts.create_key(ANA, "default", "x")
+    second = session.acts.rotate_key(ANA, None, first.key.id, 60)
+    session.acts.revoke_key(ANA, None, first.key.id)
+    assert not session.opens(first.value)
+    assert not session.opens(second.value)
+    assert session.rejection_reason(second.value) == "This key was revoked."
+    for again in (session.acts.revoke_key, session.acts.rotate_key):
         with pytest.raises(NotFound):
             again(ANA, None, first.key.id)
 
 
 def test_keys_of_an_archived_project_open_nothing() -> None:
-    desk = AdministrationSession()
-    project = desk.acts.create_project(ANA, "Website")
-    made = desk.acts.create_key(ANA, project.id, "x")
-    assert desk.opens(made.value)
-    archived = desk.acts.archive_project(ANA, project.id)
-    assert desk.acts.archive_project(ANA, project.id) == archived, "once is enough"
-    assert not desk.opens(made.value)
+    session = AdministrationSession()
+    project = session.acts.create_project(ANA, "Website")
+    made = session.acts.create_key(ANA, project.id, "x")
+    assert session.opens(made.value)
+    archived = session.acts.archive_project(ANA, project.id)
+    assert session.acts.archive_project(ANA, project.id) == archived, "once is enough"
+    assert not session.opens(made.value)
     with pytest.raises(InvalidRequest, match="archived"):
-        desk.acts.create_key(ANA, project.id, "y")
+        session.acts.create_key(ANA, project.id, "y")
     with pytest.raises(PermissionDenied):
-        desk.acts.archive_project(ANA, "default")
+        session.acts.archive_project(ANA, "default")
 
 
 def test_a_key_is_found_in_its_own_project_alone() -> None:
-    desk = AdministrationSession()
-    made = desk.acts.create_key(ANA, "default", "x")
-    project = desk.acts.create_project(ANA, "Website")
-    for act in (desk.acts.revoke_key, desk.acts.rotate_key):
+    session = AdministrationSession()
+    made = session.acts.create_key(ANA, "default", "x")
+    project = session.acts.create_project(ANA, "Website")
+    for act in (session.acts.revoke_key, session.acts.rotate_key):
         with pytest.raises(NotFound):
             act(ANA, project.id, made.key.id)
     with pytest.raises(NotFound):
-        desk.acts.change_key(ANA, project.id, made.key.id, {"name": "stolen"})
+        session.acts.change_key(ANA, project.id, made.key.id, {"name": "stolen"})
 
 
 def test_limits_are_set_changed_and_taken_away() -> None:
-    desk = AdministrationSession()
-    key = desk.acts.create_key(ANA, "default", "x").key
-    desk.acts.set_limit(ANA, key.id, ALL_MODELS, {"requests_per_minute": 60})
-    desk.acts.set_limit(ANA, key.id, ALL_MODELS, {"tokens_per_day": 5})
-    desk.acts.set_limit(ANA, EVERYONE, "tiny", {"concurrent_requests": 2})
+    session = AdministrationSession()
+    key = session.acts.create_key(ANA, "default", "x").key
+    session.acts.set_limit(ANA, key.id, ALL_MODELS, {"requests_per_minute": 60})
+    session.acts.set_limit(ANA, key.id, ALL_MODELS, {"tokens_per_day": 5})
+    session.acts.set_limit(ANA, EVERYONE, "tiny", {"concurrent_requests": 2})
     expected = [
         Limit(EVERYONE, "tiny", concurrent_requests=2),
         Limit(key.id, ALL_MODELS, requests_per_minute=60, tokens_per_day=5),
     ]
-    assert desk.store.load().limits == expected
-    directory = Directory(desk.store.load())
+    assert session.store.load().limits == expected
+    directory = Directory(session.store.load())
     principal = directory._principals[key.id]
     assert directory.limits(principal, ("alias", "tiny")) == (expected[1], expected[0])
     assert directory.limits(principal, ("other",)) == (expected[1],)
-    desk.acts.set_limit(ANA, key.id, ALL_MODELS, {"requests_per_minute": None, "tokens_per_day": None})
-    assert desk.store.load().limits == [expected[0]]
+    session.acts.set_limit(ANA, key.id, ALL_MODELS, {"requests_per_minute": None, "tokens_per_day": None})
+    assert session.store.load().limits == [expected[0]]
     with pytest.raises(NotFound):
-        desk.acts.set_limit(ANA, "key_unknown", ALL_MODELS, {"requests_per_minute": 1})
+        session.acts.set_limit(ANA, "key_unknown", ALL_MODELS, {"requests_per_minute": 1})
     with pytest.raises(NotFound):
-        desk.acts.set_limit(ANA, "proj_unknown", ALL_MODELS, {"requests_per_minute": 1})
+        session.acts.set_limit(ANA, "proj_unknown", ALL_MODELS, {"requests_per_minute": 1})
 
 
 @pytest.mark.parametrize(
@@ -196,32 +196,32 @@ def test_limits_are_set_changed_and_taken_away() -> None:
     ],
 )
 def test_hostile_values_get_one_short_sentence_and_change_nothing(act: Any) -> None:
-    desk = AdministrationSession()
+    session = AdministrationSession()
     with pytest.raises(InvalidRequest) as caught:
-        act(desk.acts)
+        act(session.acts)
     assert len(caught.value.message) < 200
     assert caught.value.message.isprintable()
     assert caught.value.param
-    accounts = desk.store.load()
+    accounts = session.store.load()
     assert (accounts.keys, accounts.limits, accounts.version) == ([], [], 0)
 
 
 def test_every_act_is_written_down_with_who_did_it_and_no_secret() -> None:
-    desk = AdministrationSession()
+    session = AdministrationSession()
     admin = Actor("api_key", "key_boss", "203.0.113.9")
-    project = desk.acts.create_project(admin, "Website")
-    desk.acts.rename_project(admin, project.id, "Shop")
-    made = desk.acts.create_key(admin, project.id, "x", models=["tiny"])
-    rotated = desk.acts.rotate_key(admin, project.id, made.key.id, 5)
-    desk.acts.change_key(admin, project.id, made.key.id, {"name": "y"})
-    desk.acts.set_limit(admin, made.key.id, "tiny", {"requests_per_minute": 5})
-    desk.acts.revoke_key(admin, project.id, made.key.id)
-    desk.acts.archive_project(admin, project.id)
-    assert desk.written() == [
+    project = session.acts.create_project(admin, "Website")
+    session.acts.rename_project(admin, project.id, "Shop")
+    made = session.acts.create_key(admin, project.id, "x", models=["tiny"])
+    rotated = session.acts.rotate_key(admin, project.id, made.key.id, 5)
+    session.acts.change_key(admin, project.id, made.key.id, {"name": "y"})
+    session.acts.set_limit(admin, made.key.id, "tiny", {"requests_per_minute": 5})
+    session.acts.revoke_key(admin, project.id, made.key.id)
+    session.acts.archive_project(admin, project.id)
+    assert session.written() == [
         "project.archived", "api_key.deleted", "rate_limit.updated", "api_key.updated", "api_key.updated",
         "api_key.created", "project.updated", "project.created",
     ]  # fmt: skip
-    page = desk.store.events(AuditQuery())
+    page = session.store.events(AuditQuery())
     assert page is not None
     assert {(event.actor_type, event.actor, event.address, event.effective_at) for event in page.events} == {
         ("api_key", "key_boss", "203.0.113.9", NOW)
@@ -233,29 +233,29 @@ def test_every_act_is_written_down_with_who_did_it_and_no_secret() -> None:
 
 
 def test_of_two_administrators_neither_undoes_the_other() -> None:
-    desk = AdministrationSession()
-    made = desk.acts.create_key(ANA, "default", "x")
+    session = AdministrationSession()
+    made = session.acts.create_key(ANA, "default", "x")
     started = threading.Barrier(8)
 
     def rename(number: int) -> None:
         started.wait()
         with contextlib.suppress(NotFound):  # it was revoked before
-            desk.acts.change_key(ANA, None, made.key.id, {"name": f"name {number}"})
+            session.acts.change_key(ANA, None, made.key.id, {"name": f"name {number}"})
 
     threads = [threading.Thread(target=rename, args=(number,)) for number in range(7)]
     for thread in threads:
         thread.start()
     started.wait()
-    desk.acts.revoke_key(ANA, None, made.key.id)
+    session.acts.revoke_key(ANA, None, made.key.id)
     for thread in threads:
         thread.join()
-    assert not desk.opens(made.value)
+    assert not session.opens(made.value)
 
 
 def test_a_server_with_another_secret_makes_no_keys_that_others_could_not_check() -> None:
-    desk = AdministrationSession()
-    desk.acts.create_key(ANA, "default", "x")
-    stranger = Administration(desk.store, Secret("another secret, which is long enough too"))
+    session = AdministrationSession()
+    session.acts.create_key(ANA, "default", "x")
+    stranger = Administration(session.store, Secret("another secret, which is long enough too"))
     with pytest.raises(ConfigurationError) as caught:
         stranger.create_key(ANA, "default", "y")
     assert caught.value.text == ANOTHER_SERVERS_KEYS

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myna.accounts.buckets import SEAT_S, Seats, duration, live_seats, refilled
+from myna.accounts.buckets import PERMIT_S, Permits, duration, live_permits, refilled
 
 NOW = 1_800_000_000.0
 
@@ -68,13 +68,13 @@ def test_a_lower_limit_takes_what_is_too_much_and_what_is_owed_stays_owed() -> N
 
 def test_seats_of_a_server_that_is_silent_are_free_again() -> None:
     first, second = b"server01", b"server02"
-    seats = Seats(()).changed(first, 1, NOW).changed(first, 1, NOW).changed(second, 1, NOW + 30)
-    assert seats.num_taken == 3
-    assert live_seats(seats.encode(), NOW + 59).num_taken == 3
-    assert live_seats(seats.encode(), NOW + SEAT_S).num_taken == 1
-    assert seats.changed(second, -1, NOW).num_taken == 2
-    assert seats.changed(b"stranger", -1, NOW).num_taken == 3
-    assert live_seats(None, NOW).num_taken == 0
+    permits = Permits(()).changed(first, 1, NOW).changed(first, 1, NOW).changed(second, 1, NOW + 30)
+    assert permits.num_taken == 3
+    assert live_permits(permits.encode(), NOW + 59).num_taken == 3
+    assert live_permits(permits.encode(), NOW + PERMIT_S).num_taken == 1
+    assert permits.changed(second, -1, NOW).num_taken == 2
+    assert permits.changed(b"stranger", -1, NOW).num_taken == 3
+    assert live_permits(None, NOW).num_taken == 0
 
 
 @pytest.mark.parametrize(

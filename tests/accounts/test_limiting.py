@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from myna.accounts.buckets import SEAT_S, Seats
+from myna.accounts.buckets import PERMIT_S, Permits
 from myna.accounts.limiting import (
     Attempt,
     Heartbeat,
@@ -246,7 +246,7 @@ def test_seats_of_a_dead_server_are_free_again_after_the_clock_was_set_back() ->
     assert _is_in(world.attempt(server=THEIRS))
     world.now = NOW
     assert not _is_in(world.attempt())
-    world.now += SEAT_S
+    world.now += PERMIT_S
     assert _is_in(world.attempt())
 
 
@@ -271,4 +271,4 @@ def test_what_makes_no_sense_counts_as_new_is_named_and_is_replaced(value: bytes
 
 
 def test_a_sign_of_life_replaces_what_makes_no_sense() -> None:
-    assert Heartbeat({"a": 2}, OURS)({"a": b"junk"}, NOW) == {"a": Seats(((OURS, 2, NOW),)).encode()}
+    assert Heartbeat({"a": 2}, OURS)({"a": b"junk"}, NOW) == {"a": Permits(((OURS, 2, NOW),)).encode()}

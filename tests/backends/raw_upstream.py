@@ -166,13 +166,18 @@ class Front:
 
 
 @asynccontextmanager
-async def fronting(options: BackendOptions, *, is_started: bool = False) -> AsyncIterator[Front]:
+async def fronting(
+    options: BackendOptions, *, is_started: bool = False, keep_alive_s: float = 10.0
+) -> AsyncIterator[Front]:
     ledger, clock, instruments = Ledger(), [0.0], Instruments()
     backend = RemoteBackend(options, clock=lambda: clock[0])
     registry = ModelRegistry([], [ModelCard("near", 0, "", "alias", "far-1")], None, backend.announced)
     pool = ModelPool(registry.poll, backend.prepare, delete_files=lambda model: None)
     parts = replace(
-        services(pool, ledger), instruments=instruments, usage_sinks=UsageSinks(ledger, (instruments,))
+        services(pool, ledger),
+        keep_alive_s=keep_alive_s,
+        instruments=instruments,
+        usage_sinks=UsageSinks(ledger, (instruments,)),
     )
     if is_started:
         await backend.start()

@@ -33,10 +33,12 @@ KEY = "sk-upstream-secret"
 
 
 @asynccontextmanager
-async def serving(*behaviours: Behave, **settings: object) -> AsyncIterator[tuple[Front, RawUpstream]]:
+async def serving(
+    *behaviours: Behave, keep_alive_s: float = 10.0, **settings: object
+) -> AsyncIterator[tuple[Front, RawUpstream]]:
     async with listening(RawUpstream(list(behaviours))) as upstream:
         entry = {"url": upstream.url, "models": ["far-1"], **settings}
-        async with fronting(section(big=entry)) as front:
+        async with fronting(section(big=entry), keep_alive_s=keep_alive_s) as front:
             yield front, upstream
 
 
@@ -170,8 +172,9 @@ async def test_connections_are_kept_for_the_next_request() -> None:
 
 @pytest.mark.parametrize("is_stream", [True, False])
 async def test_a_client_that_leaves_closes_its_upstream_connection(is_stream: bool) -> None:
+    """That it has left shows when something is sent to it: a keep-alive, where the upstream is silent."""
     first = STREAM_HEAD + EVENT if is_stream else JSON_HEAD
-    async with serving(send_and_stall(first)) as (front, upstream):
+    async with serving(send_and_stall(first), keep_alive_s=0.01) as (front, upstream):
         connection = await front.live.send(request_bytes("POST", CHAT, asking(is_stream=is_stream)))
         if is_stream:
             await connection.head()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from myna.catalog.advice import Machine, needed_bytes, offers, recommended
+from myna.catalog.advice import Machine, model_advice, needed_bytes, recommended
 from myna.catalog.bandwidth import best_bandwidth, measure_bandwidth
 from myna.catalog.catalog_file import bundled_catalog
 
@@ -17,12 +17,12 @@ def machine(memory_gb: float, gb_per_s: float, *, only: str = "") -> Machine:
 
 
 def take(machine: Machine, purpose: str) -> str:
-    offer = recommended(CATALOG, machine, purpose)
-    return offer.entry.id if offer else ""
+    advice = recommended(CATALOG, machine, purpose)
+    return advice.entry.id if advice else ""
 
 
 def test_a_mixture_of_experts_is_as_fast_as_what_it_reads() -> None:
-    speeds = {offer.entry.id: offer.tokens_per_s for offer in offers(CATALOG, machine(64, 50))}
+    speeds = {advice.entry.id: advice.tokens_per_s for advice in model_advice(CATALOG, machine(64, 50))}
     assert speeds["qwen3-32b"] == pytest.approx(0.6 * 50 * GB / 19_762_149_696)
     assert speeds["qwen3-30b-a3b"] / speeds["qwen3-32b"] == pytest.approx(9.8, rel=0.01)
 
@@ -52,12 +52,12 @@ def test_only_what_an_engine_runs_is_recommended() -> None:
 
 
 def test_those_to_take_come_first_and_what_is_too_large_last() -> None:
-    listed = offers(CATALOG, machine(6, 20))
-    assert [bool(offer.best_for) for offer in listed] == sorted(
+    listed = model_advice(CATALOG, machine(6, 20))
+    assert [bool(advice.best_for) for advice in listed] == sorted(
         (bool(o.best_for) for o in listed), reverse=True
     )
-    assert {purpose for offer in listed for purpose in offer.best_for} == {"chat", "code", "embeddings"}
-    fitting = [offer.fits for offer in listed if not offer.best_for]
+    assert {purpose for advice in listed for purpose in advice.best_for} == {"chat", "code", "embeddings"}
+    fitting = [advice.fits for advice in listed if not advice.best_for]
     assert fitting == sorted(fitting, reverse=True)
     assert len(listed) == len(CATALOG.entries)
 

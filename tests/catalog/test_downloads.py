@@ -142,7 +142,7 @@ async def test_the_machine_is_measured_once(tmp_path: Path) -> None:
         return Machine(8_000_000_000, 1e10, lambda entry: True)
 
     downloads = Downloads(lambda: ModelStore(tmp_path / "models"), measure)
-    (first, here), (second, _) = await asyncio.gather(downloads.offers(), downloads.offers())
+    (first, here), (second, _) = await asyncio.gather(downloads.model_advice(), downloads.model_advice())
     assert first == second
     assert (here, len(measured)) == (set(), 1)
 

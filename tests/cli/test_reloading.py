@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from myna.cli.reloading import LIVE, Reloader, find_here, take_up
+from myna.cli.reloading import LIVE, Reloader, find_here, merge_settings
 from myna.cli.served_models import ServedModels, check_sizes, choose_models
 from myna.core.errors import ConfigurationError, ModelTooLarge
 from myna.settings import Settings, key_of, load_settings
@@ -107,7 +107,7 @@ def test_a_reload_fetches_no_model(tmp_path: Path) -> None:
 
 def test_flags_that_did_not_change_change_nothing(tmp_path: Path) -> None:
     settings = load_settings(environ={}, directory=tmp_path)
-    assert take_up(settings, settings) == (settings, [], [])
+    assert merge_settings(settings, settings) == (settings, [], [])
 
 
 def test_a_model_bigger_than_memory_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

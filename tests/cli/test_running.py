@@ -8,7 +8,7 @@ from starlette.types import Receive, Scope, Send
 from tests.http.scripted import ScriptedGenerator, pool_of
 
 from myna.cli.running import _load_first, http_options
-from myna.http.middleware import Gate
+from myna.http.middleware import RequestTracker
 from myna.http.server import Server, server_config
 from myna.settings import Settings
 
@@ -16,7 +16,7 @@ from myna.settings import Settings
 async def test_the_collector_leaves_alone_what_was_there_before_the_first_request(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    server = Server(uvicorn.Config(app="unused"), Gate(), drain_s=0, on_start=lambda: None)
+    server = Server(uvicorn.Config(app="unused"), RequestTracker(), drain_s=0, on_start=lambda: None)
     gc.unfreeze()
     try:
         await _load_first(pool_of(ScriptedGenerator([])), "tiny", server, lambda has_chat: None)

@@ -35,7 +35,7 @@ def test_help_teaches_by_examples(run: Run, verb: str) -> None:
 def test_the_catalog_is_listed_for_people_and_for_scripts(run: Run) -> None:
     listed = run("models", "--available")
     assert "qwen3-4b" in listed.out
-    assert "the one to take for" in listed.out
+    assert "the best choice for" in listed.out
     assert "tokens per second" in listed.err
     rows = {row["id"]: row for row in json.loads(run("models", "--available", "--json").out)}
     assert rows["smollm2-135m-instruct"]["here"] is False
@@ -185,6 +185,7 @@ def test_the_version_is_shown(run: Run) -> None:
 
 def test_no_verb_waits_for_what_another_imports() -> None:
     """The libraries that take long to import; each is imported by the verbs that use it, when they do."""
-    slow = "'uvicorn', 'starlette', 'sqlalchemy', 'numpy', 'tokenizers', 'jinja2', 'prompt_toolkit', 'openai'"
-    script = f"import myna.cli.root, sys; print([name for name in ({slow}) if name in sys.modules])"
+    slow = ["uvicorn", "starlette", "sqlalchemy", "numpy", "tokenizers", "jinja2", "prompt_toolkit", "openai"]
+    slow.append("huggingface_hub")
+    script = f"import myna.cli.root, sys; print([name for name in {slow} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "[]\n"

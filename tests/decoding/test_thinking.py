@@ -27,7 +27,7 @@ def read(parts: list[bytes], thought: Thought) -> tuple[str, bytes, bool]:
 
 
 def answer(text: ThoughtText) -> bytes:
-    return b"".join(data for data in text.fates.take() if data is not None)
+    return b"".join(data for data in text.classifier.take() if data is not None)
 
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:

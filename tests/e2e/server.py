@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from threading import Thread, Timer
 
 import psutil
+from sqlalchemy import create_engine, text
 
 KEY = "sk-e2e-0123456789abcdef"
 MODEL = "fake"
@@ -113,6 +114,14 @@ def serving(home: Path, *flags: str, descriptors: str = "", **environment: str) 
         finally:
             watchdog.cancel()
             process.kill()
+
+
+def end_leases(database: str) -> None:
+    """As if the leases of all servers on that database had run out: those that live renew theirs."""
+    engine = create_engine(database)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE runners SET alive_until = 0"))
+    engine.dispose()
 
 
 def _base_url(process: "subprocess.Popen[str]") -> str:

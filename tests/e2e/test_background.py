@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from openai import OpenAI, Stream
 from openai.types.responses import Response
-from tests.e2e.server import KEY, MODEL, ServerProcess, serving
+from tests.e2e.server import KEY, MODEL, ServerProcess, end_leases, serving
 
 SLOW = f"[[slow 100]][[say {'x' * 2000}]]"
 LETTERS = f"[[slow 2]][[say {'abcdefgh' * 50}]]"
@@ -102,6 +102,7 @@ def test_a_killed_server_leaves_a_failed_response(tmp_path: Path) -> None:
         polled = _start(client)
         first.process.send_signal(signal.SIGKILL)
         first.end()
+    end_leases(f"sqlite:///{tmp_path / 'myna.db'}")
     with _started(tmp_path) as (second, client):
         assert client.responses.retrieve(done.id).output_text == done.output_text
         for lost in (response_id, polled.id):

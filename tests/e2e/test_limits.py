@@ -108,9 +108,9 @@ async def test_seats_are_shared_by_all_servers(servers: list[ServerProcess]) -> 
             refused = await _ask(client, servers[-1])
             assert refused.status_code == 429
             assert "concurrent requests: Limit 2, Used 2" in refused.json()["error"]["message"]
-        # Both clients have left; the servers notice, and give the seats back.
+        # Both clients have left; the servers notice, and give the permits back.
         for _ in range(10_000):
             if (await _ask(client, servers[-1])).status_code == 200:
                 break
         else:
-            raise AssertionError("the seats are still taken")
+            raise AssertionError("the permits are still taken")

@@ -71,7 +71,7 @@ def test_a_seeded_answer_is_the_same_alone_and_among_31_others(client: OpenAI) -
     with ThreadPoolExecutor(32) as together:
         for _ in range(20):
             others = [
-                ("word " * chance.randrange(1, 120), chance.randrange(1 << 30), chance.randrange(1, 48))
+                ("word " * chance.randrange(1, 60), chance.randrange(1 << 30), chance.randrange(1, 24))
                 for _ in range(31)
             ]
             at = chance.randrange(32)

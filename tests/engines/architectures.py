@@ -3,7 +3,7 @@ size."""
 
 from typing import Final
 
-from tests.engines.gemma_layouts import gemma4
+from tests.engines.gemma_layouts import gemma3n, gemma4
 from tests.engines.latent_layouts import deepseek2
 from tests.engines.layouts import Layout, Mixture
 from tests.engines.recurrent_layouts import (
@@ -141,6 +141,14 @@ LAYOUTS: Final[dict[str, Layout]] = {
             "other local rope": {"metadata": {"rope.freq_base_swa": 500.0}},
             "linear rope": {"metadata": {"rope.scaling.type": "linear", "rope.scaling.factor": 8.0}},
             "capped logits": {"metadata": {"final_logit_softcapping": 4.0}},
+        },
+    ),
+    "gemma3n": gemma3n(
+        96,
+        cases={
+            "wide heads": _WIDE,
+            "other local rope": {"metadata": {"rope.freq_base_swa": 500.0}},
+            "E2B's layers": {"variant": gemma3n(96, ([True] * 4 + [False]) * 6, shared=10)},
         },
     ),
     "gemma4": gemma4(

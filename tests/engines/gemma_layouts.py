@@ -1,5 +1,7 @@
-"""The layouts of Gemma 4, whose layers differ: windowed ones have other heads than global ones."""
+"""The layouts of Gemma 4, whose layers differ: windowed ones have other heads than global ones; and of
+Gemma 3n, which has several inputs for each layer."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -110,4 +112,73 @@ def gemma4(
         with_keys=with_keys,
         inputs=inputs,
         has_joined_experts=has_joined_experts,
+    )
+
+
+# What llama.cpp assumes of Gemma 3n, whatever the file says.
+WIDER: Final = 8  # than other feed-forwards, of which so few gates would remain that their products vanish
+BRANCH_NORMS: Final = ("post_attention_norm.weight", "post_ffw_norm.weight")
+INPUTS, LAYER_INPUT, RANK, SPARSE_LAYERS, SPARSITY = 4, 256, 64, 10, 1.6448536
+
+
+@dataclass(frozen=True, slots=True)
+class Gemma3nLayout(Layout):
+    """Layers that read earlier ones' keys have some, too, which aren't used."""
+
+    def layer(self, sizes: Sizes, index: int) -> Shapes:
+        width, feed_forward = sizes.embedding, WIDER * sizes.feed_forward
+        return Layout.layer(self, replace(sizes, feed_forward=feed_forward), index) | {
+            "inp_gate.weight": (LAYER_INPUT, width),
+            "proj.weight": (width, LAYER_INPUT),
+            "post_norm.weight": (width,),
+            "altup_router.weight": (INPUTS, width),
+            "altup_router_norm.weight": (width,),
+            "altup_predict_coef.weight": (INPUTS * INPUTS, INPUTS),
+            "altup_correct_coef.weight": (INPUTS, INPUTS),
+            "altup_correct_scale.weight": (width,),
+            "laurel_l.weight": (RANK, width),
+            "laurel_r.weight": (width, RANK),
+            "laurel_post_norm.weight": (width,),
+        }
+
+    def model(self, sizes: Sizes, layers: int, tokens: int) -> Shapes:
+        width = LAYER_INPUT * layers
+        return {
+            "per_layer_token_embd.weight": (tokens, width),
+            "per_layer_model_proj.weight": (width, sizes.embedding),
+            "per_layer_proj_norm.weight": (LAYER_INPUT,),
+            "altup_proj.weight": (INPUTS - 1, sizes.embedding, sizes.embedding),
+            "altup_unembd_proj.weight": (INPUTS - 1, sizes.embedding, sizes.embedding),
+        }
+
+
+def gemma3n(
+    feed_forward: int,
+    windowed: Sequence[bool] = WINDOWED,
+    *,
+    shared: int = 0,
+    cases: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Gemma3nLayout:
+    """`shared` layers, all after the twentieth, read the keys and values of earlier ones."""
+    sparsity = [SPARSITY if i < SPARSE_LAYERS else -math.inf for i in range(len(windowed))]
+    metadata: dict[str, Any] = {
+        "activation_sparsity_scale": sparsity,
+        "altup.active_idx": 0,
+        "altup.num_inputs": INPUTS,
+        "attention.shared_kv_layers": shared,
+        "attention.sliding_window": 24,
+        "attention.sliding_window_pattern": list(windowed),
+        "embedding_length_per_layer_input": LAYER_INPUT,
+        "feed_forward_length": [WIDER * feed_forward] * len(windowed),
+        "rope.freq_base": 1000000.0,
+    }
+    return Gemma3nLayout(
+        has_post_norms=True,
+        head_norms="head",
+        is_always_tied=True,
+        # Otherwise so many layers turn the rounding of keys and values into far more.
+        scales={"attn_q_norm.weight": 0.2} | dict.fromkeys(BRANCH_NORMS, 0.3),
+        layers=len(windowed),
+        metadata=metadata,
+        cases=cases or {},
     )

@@ -18,7 +18,7 @@ from myna.prompts.token_pieces import TokenKind, byte_alphabet
 VOCABULARY, EMBEDDING, FEED_FORWARD, HEADS, KV_HEADS = 256, 64, 96, 4, 2
 Kind = gguf.GGMLQuantizationType
 SCALED = {"feed_forward_length", "expert_feed_forward_length", "expert_shared_feed_forward_length"}
-FLOATS = ("ffn_gate_inp", "conv.weight", "conv1d.weight")
+FLOATS = ("altup", "ffn_gate_inp", "conv.weight", "conv1d.weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def _writer(path: Path, tiny: Tiny, tensors_per_shard: int = 0) -> gguf.GGUFWrit
 
 def _kind(name: str, shape: tuple[int, ...], tiny: Tiny) -> Any:
     """The type of a matrix, None for vectors. Routers choose, which rounding could change; rows of
-    convolutions are short."""
+    convolutions and of AltUp are short."""
     if shape[-1] > 1 and len(shape) >= 2 and not name.endswith((".bias", "ssm_norm.weight")):
         return Kind.F32 if any(part in name for part in FLOATS) else tiny.weights
     return None

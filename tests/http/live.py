@@ -103,7 +103,7 @@ async def running(
     listener = bind("127.0.0.1", 0)
     started = asyncio.Event()
     config = server_config(app.asgi, certificate, most_connections=most_connections)
-    server = Server(config, app.gate, drain_s=drain_s, on_start=started.set)
+    server = Server(config, app.tracker, drain_s=drain_s, on_start=started.set)
     serving = asyncio.create_task(server.serve([listener]))
     await started.wait()
     try:

@@ -96,7 +96,7 @@ async def test_a_server_that_can_not_drain_ends_all_the_same(
         async def fail(drain_s: float) -> None:
             raise RuntimeError("a bug")
 
-        monkeypatch.setattr(live.server._gate, "drain", fail)
+        monkeypatch.setattr(live.server._tracker, "drain", fail)
         live.server.stop()
         await live.serving
     assert "RuntimeError: a bug" in caplog.text

@@ -124,10 +124,10 @@ def read(text: str, size: int) -> list[Piece]:
     data, pieces = text.encode(), list[Piece]()
     for at in range(0, len(data), size):
         channels.push(data[at : at + size])
-        shown = b"".join(part for part in channels.fates.take() if part is not None)
+        shown = b"".join(part for part in channels.classifier.take() if part is not None)
         pieces += reader.feed(shown.decode("utf-8", "ignore")) if size > 1 else reader.feed(shown.decode())
     channels.finish()
-    shown = b"".join(part for part in channels.fates.take() if part is not None)
+    shown = b"".join(part for part in channels.classifier.take() if part is not None)
     return [*pieces, *reader.feed(shown.decode()), *reader.end()]
 
 

@@ -185,7 +185,7 @@ async def test_it_comes_back_when_the_client_leaves() -> None:
         await _limit(model, tokens_per_minute=100_000, concurrent_requests=1)
         asking = asyncio.create_task(_chat(model, max_tokens=4000))
         await model.generator.is_asked.wait()
-        assert (await _chat(model)).status_code == 429, "its seat is taken"
+        assert (await _chat(model)).status_code == 429, "its permit is taken"
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
         assert await _tokens_left(model) >= 100_000 - 4

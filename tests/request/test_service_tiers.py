@@ -22,9 +22,9 @@ async def ask(model: Model, key: str = "", **body: Any) -> Response:
 
 async def test_a_key_without_the_scope_is_served_at_the_default_tier() -> None:
     async with serving() as model:
-        desk = model.services.accounts.administration
-        plain = desk.create_key(ACTOR, None, "plain").value
-        urgent = desk.create_key(ACTOR, None, "urgent", scopes=("inference", "priority")).value
+        administration = model.services.accounts.administration
+        plain = administration.create_key(ACTOR, None, "plain").value
+        urgent = administration.create_key(ACTOR, None, "urgent", scopes=("inference", "priority")).value
         replies = [await ask(model, key) for key in (plain, urgent, "")]
         assert [reply.status_code for reply in replies] == [200, 200, 200]
         assert [reply.json()["service_tier"] for reply in replies] == ["default", "priority", "priority"]

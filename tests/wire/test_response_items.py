@@ -4,10 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from tests.wire.items import read_items
 
 from myna.core.errors import InvalidRequest
 from myna.wire.ids import ItemIds, new_call_id
-from myna.wire.response_items import ITEM_TYPES, PREFIXES, Item, read_items, read_stored, stored_item
+from myna.wire.response_items import ITEM_TYPES, PREFIXES, Item, read_stored, stored_item
 
 USER = {"role": "user", "content": "x"}
 NESTED: list[Any] = json.loads("[" * 300 + "]" * 300)
@@ -119,7 +120,7 @@ FAULTS: list[tuple[Any, str, str, str | None]] = [
 @pytest.mark.parametrize(("item", "message", "param", "code"), FAULTS, ids=range(len(FAULTS)))
 def test_a_fault_gets_openais_error(item: Any, message: str, param: str, code: str | None) -> None:
     with pytest.raises(InvalidRequest) as raised:
-        read_items([item], "input")
+        read_items([item])
     assert raised.value.message.startswith(message)
     assert (raised.value.param, raised.value.code) == (param, code)
 

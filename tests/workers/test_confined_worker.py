@@ -9,8 +9,8 @@ from tests.prompts.gguf_files import tiny
 
 from myna.core.confinement import missing
 from myna.core.errors import ModelLoadFailed
-from myna.workers.allowance import allowance
 from myna.workers.client import WorkerClient
+from myna.workers.confinement import confinement_of
 from myna.workers.frames import WorkerSpec
 
 HIJACKED = Path(__file__).with_name("hijacked")
@@ -74,14 +74,16 @@ def test_a_worker_may_read_all_shards_of_its_model_and_no_others(tmp_path: Path)
         (tmp_path / f"{name}.gguf").touch()
     first = tmp_path / "a-00001-of-00002.gguf"
     shards = (str(first), str(tmp_path / "a-00002-of-00002.gguf"))
-    assert allowance(WorkerSpec("native", str(first))).readable == shards
-    assert allowance(WorkerSpec("native", str(tmp_path / "a.gguf"))).readable == (str(tmp_path / "a.gguf"),)
-    assert allowance(WorkerSpec("fake", str(tmp_path / "missing"))).readable == ()
+    assert confinement_of(WorkerSpec("native", str(first))).readable == shards
+    assert confinement_of(WorkerSpec("native", str(tmp_path / "a.gguf"))).readable == (
+        str(tmp_path / "a.gguf"),
+    )
+    assert confinement_of(WorkerSpec("fake", str(tmp_path / "missing"))).readable == ()
 
 
 def test_the_limit_of_private_memory_leaves_room_for_twice_the_plan(tmp_path: Path) -> None:
     small, large = (
-        allowance(WorkerSpec("native", str(tmp_path), max_kv_bytes=kv_bytes)).data_bytes
+        confinement_of(WorkerSpec("native", str(tmp_path), max_kv_bytes=kv_bytes)).data_bytes
         for kv_bytes in (1 << 30, 3 << 30)
     )
     assert small > 2 << 30

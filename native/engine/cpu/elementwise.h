@@ -65,6 +65,17 @@ void scale_by(float* x, float factor, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] *= factor;
 }
 
+void add_scaled(float* x, const float* y, float factor, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] += factor * y[i];
+}
+
+void sparsify(float* x, float deviations, int64_t n) {
+  const float mean = sum_of(x, n) / static_cast<float>(n);
+  for (int64_t i = 0; i < n; ++i) x[i] -= mean;
+  const float least = deviations * __builtin_sqrtf(sum_of_squares(x, n) / static_cast<float>(n - 1));
+  for (int64_t i = 0; i < n; ++i) x[i] = x[i] <= least ? 0.0f : x[i] - least;  // keeps NaN
+}
+
 void soft_cap(float* x, float cap, int64_t n) {
   const Lanes limit = broadcast(cap);
   const auto capped = [&](Lanes v) { return mul(limit, tanh(div(v, limit))); };

@@ -23,4 +23,6 @@
    isa::sigmoid_multiply,      \
    isa::convolve,              \
    isa::update_state<false>,   \
-   isa::update_state<true>}
+   isa::update_state<true>,    \
+   isa::add_scaled,            \
+   isa::sparsify}

@@ -61,6 +61,10 @@ struct VectorTable {
                        const float* value, float* out);
   void (*correct_state)(const float* from, float* to, int64_t rows, int64_t columns,
                         const StateUpdate& update, const float* value, float* out);
+  // x = x + factor * y
+  void (*add_scaled)(float* x, const float* y, float factor, int64_t n);
+  // x = max(0, x - mean - `deviations` times the standard deviation) over n values.
+  void (*sparsify)(float* x, float deviations, int64_t n);
 };
 
 extern const VectorTable kVectors_portable;

@@ -63,6 +63,8 @@ class Model {
   std::optional<uint64_t> array_length(std::string_view key) const;
   // An array of integers or booleans, or one integer as an array of one.
   std::optional<std::vector<uint64_t>> integers(std::string_view key, size_t max_count) const;
+  // An array of floats, which may be infinite.
+  std::optional<std::vector<double>> numbers(std::string_view key, size_t max_count) const;
   uint64_t num_bytes() const;
   void will_need() const;
   void let_go() const;

@@ -68,6 +68,16 @@ uint64_t integer_at(const Array& array, uint64_t index) {
   }
 }
 
+double float_at(const Array& array, uint64_t index) {
+  const auto read = [&](auto value) -> double {
+    std::memcpy(&value, array.bytes.data() + index * sizeof value, sizeof value);
+    return value;
+  };
+  if (array.element_type == 6) return read(float{});
+  if (array.element_type == 12) return read(double{});
+  throw CorruptFile("a metadata array does not contain floats");
+}
+
 }  // namespace
 
 Model::Model(const std::string& path) {
@@ -149,6 +159,20 @@ std::optional<std::vector<uint64_t>> Model::integers(std::string_view key, size_
   if (array->count > max_count) throw CorruptFile("the metadata '" + std::string(key) + "' is too long");
   std::vector<uint64_t> values(array->count);
   for (uint64_t i = 0; i < array->count; ++i) values[i] = integer_at(*array, i);
+  return values;
+}
+
+std::optional<std::vector<double>> Model::numbers(std::string_view key, size_t max_count) const {
+  const Value* found = value(key);
+  if (found == nullptr) return std::nullopt;
+  const auto* array = std::get_if<Array>(found);
+  if (array == nullptr || array->count > max_count)
+    throw CorruptFile("the metadata '" + std::string(key) + "' is not an array, or too long");
+  std::vector<double> values(array->count);
+  for (uint64_t i = 0; i < array->count; ++i) {
+    values[i] = float_at(*array, i);
+    if (std::isnan(values[i])) throw CorruptFile("the metadata '" + std::string(key) + "' is not a number");
+  }
   return values;
 }
 

@@ -47,7 +47,7 @@ Graph::Graph(const Model& model, const PagedCache& cache, const StateStore* stat
   slice_rows_ = model.routing.num_experts > 0 ? kMixtureSliceRows : kSliceRows;
   int64_t channels = 0;
   for (const Layer& layer : model.layers) {
-    gate_width_ = std::max({gate_width_, layer.up.rows, layer.input_gate.rows});
+    gate_width_ = std::max({gate_width_, layer.up.rows, layer.input_gate.rows, layer.laurel.left.rows});
     mixed_width_ = std::max({mixed_width_, layer.output.cols, layer.heads.query_width()});
     projected_width_ = std::max(projected_width_, layer.recurrent.input.rows);
     channels = std::max(channels, layer.recurrent.convolution.channels);
@@ -86,11 +86,14 @@ void Graph::run_slice(std::span<const Span> slice, float*& logits) {
   place_rows(slice);
   embed();
   if (model_.layer_inputs.width > 0) project_inputs();
+  const bool has_streams = model_.altup.num_inputs > 1;
+  if (has_streams) split_streams();
   for (int i = 0; i < model_.dimensions.num_layers; ++i) run_layer(i);
   if (num_rows_ == 0) return;
   const Matrix* consumers[] = {&model_.output};
   const Pending pending = pending_of(model_.layers.back());
-  normalize(&pending, model_.output_norm, consumers);
+  if (has_streams) merge_streams();
+  normalize(has_streams ? nullptr : &pending, model_.output_norm, consumers);
   const Product products[] = {{&model_.output, logits, model_.dimensions.vocabulary}};
   multiply(products);
   finish_logits(logits);
@@ -161,8 +164,10 @@ void Graph::embed() {
 void Graph::run_layer(int index) {
   const Dimensions& d = model_.dimensions;
   const Layer& layer = model_.layers[static_cast<size_t>(index)];
-  const Pending added = index == 0 ? Pending{} : pending_of(model_.layers[static_cast<size_t>(index) - 1]);
-  const Pending* pending = index == 0 ? nullptr : &added;
+  const bool is_first = index == 0, has_streams = model_.altup.num_inputs > 1;
+  const Pending added = is_first ? Pending{} : pending_of(model_.layers[static_cast<size_t>(index) - 1]);
+  const Pending* pending = is_first || has_streams ? nullptr : &added;
+  if (has_streams) predict_streams(layer);
   if (layer.is_recurrent())
     run_recurrent(layer, pending);
   else if (layer.has_mixer())
@@ -170,13 +175,20 @@ void Graph::run_layer(int index) {
   if (index == d.num_layers - 1) compact_to_wanted();
   if (num_rows_ == 0) return;
 
-  const Pending mixed{&layer.output_bias, &layer.post_attention_norm};
+  Pending mixed{&layer.output_bias, &layer.post_attention_norm};
+  if (has_streams) {
+    mixed.extra = laurel_.get();
+    mixed.output_scale = 1.0f / std::sqrt(2.0f);
+  }
   if (layer.has_mixer()) {
     project_mixed(layer);
     pending = &mixed;
   }
   if (layer.has_feed_forward()) feed_forward(layer, pending);
-  if (model_.layer_inputs.width > 0) add_input(index);
+  if (has_streams)
+    correct_streams(index);
+  else if (model_.layer_inputs.width > 0)
+    add_input(index);
 }
 
 // What a layer's attention, or what is in its place, adds to the residual.
@@ -193,14 +205,22 @@ void Graph::project_heads(const Layer& layer, const Pending* pending) {
   const int64_t query_width = layer.heads.query_width(), kv_width = layer.heads.kv_width();
   const bool has_gate = layer.query_gate.rows > 0;
   if (has_gate) query_gate_.reserve(static_cast<size_t>(num_rows_ * query_width));
-  const Matrix* projections[] = {&layer.query, &layer.key, &layer.value, &layer.query_gate};
-  const Product heads[] = {{&layer.query, query_.get(), query_width},
-                           {&layer.key, key_.get(), kv_width},
-                           {&layer.value, value_.get(), kv_width},
-                           {&layer.query_gate, query_gate_.get(), query_width}};
-  const size_t count = has_gate ? 4 : layer.value.rows > 0 ? 3 : layer.has_keys() ? 2 : 1;
+  const int64_t rank = layer.laurel.left.rows;
+  float* low = gate_.get();  // the feed-forward's, which comes later
+  std::array<const Matrix*, 5> projections;
+  std::array<Product, 5> products;
+  size_t count = 0;
+  for (const Product& product :
+       {Product{&layer.query, query_.get(), query_width}, Product{&layer.key, key_.get(), kv_width},
+        Product{&layer.value, value_.get(), kv_width},
+        Product{&layer.query_gate, query_gate_.get(), query_width}, Product{&layer.laurel.left, low, rank}}) {
+    if (product.weights->rows == 0) continue;
+    projections[count] = product.weights;
+    products[count++] = product;
+  }
   normalize(pending, layer.attention_norm, std::span(projections).first(count));
-  multiply(std::span(heads).first(count));
+  multiply(std::span(products).first(count));
+  if (rank > 0) finish_laurel(layer, low);
   normalize_heads(layer);
 }
 
@@ -281,6 +301,10 @@ void Graph::compact_to_wanted() {
     if (const int64_t width = model_.layer_inputs.width; width > 0)
       compact(inputs_.get(), width * d.num_layers, from, to);
     if (model_.is_parallel) compact(normed_.get(), d.embedding, from, to);
+    if (model_.altup.num_inputs == 1) continue;
+    compact(laurel_.get(), d.embedding, from, to);
+    for (int64_t input = 0; input < model_.altup.num_inputs; ++input)
+      compact(stream(predicted_, input, 0), d.embedding, from, to);
   }
   num_rows_ = static_cast<int64_t>(wanted_.size());
 }
@@ -292,6 +316,8 @@ void Graph::add_pending(float* delta, int64_t row, const Pending& pending) {
     vectors_.rms_norm(delta, pending.norm->data(), model_.norm_epsilon, delta, width);
   if (model_.residual_scale != 1.0f) vectors_.scale(delta, model_.residual_scale, width);
   vectors_.add(residual_.get() + row * width, delta, width);
+  if (pending.extra != nullptr)
+    vectors_.add(residual_.get() + row * width, pending.extra + row * width, width);
   if (pending.output_scale != 1.0f)
     vectors_.scale(residual_.get() + row * width, pending.output_scale, width);
 }
@@ -379,6 +405,7 @@ void Graph::activate(const Layer& layer) {
       float* up = layer.gate.rows > 0 ? up_.get() + row * width : gate;
       if (!layer.gate_bias.empty()) vectors_.add(gate, layer.gate_bias.data(), width);
       if (!layer.up_bias.empty()) vectors_.add(up, layer.up_bias.data(), width);
+      if (layer.is_sparse()) vectors_.sparsify(gate, layer.sparsity, width);
       activation(gate, up, width);
     }
     kernels_.quantize(gate_.get(), width, begin, end, ready);
@@ -390,7 +417,7 @@ bool Graph::is_gated_at_once(const Layer& layer) const {
   return kernels_.matmul_gated != nullptr && model_.activation != Activation::kClippedSilu &&
          layer.gate.type == layer.up.type && !is_float(layer.up.type) && !is_float(layer.down.type) &&
          layer.gate.rows == layer.up.rows && layer.up.rows % kBlock == 0 && layer.gate_bias.empty() &&
-         layer.up_bias.empty();
+         layer.up_bias.empty() && !layer.is_sparse();
 }
 
 void Graph::multiply_gated(const Layer& layer) {
@@ -409,7 +436,7 @@ void Graph::count_product(const Matrix& weights) {
 
 void Graph::multiply(std::span<const Product> products) {
   for (const Product& product : products) count_product(*product.weights);
-  std::array<Product, 4> kept;
+  std::array<Product, 5> kept;
   for (const bool floats : {false, true}) {
     size_t count = 0;
     for (const Product& product : products)

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -51,7 +52,8 @@ class Graph {
   // What a block's output goes through before it is added to the residual.
   struct Pending {
     const Vector *bias, *norm;
-    float output_scale = 1.0f;  // of the residual, afterwards
+    float output_scale = 1.0f;     // of the residual, afterwards
+    const float* extra = nullptr;  // rows that are added, too
   };
 
   // Row operations and products, in graph.cpp.
@@ -96,6 +98,7 @@ class Graph {
   // Inputs of each layer, in inputs_step.cpp.
   void project_inputs();
   void add_input(int index);
+  void project_input(int index);
   int32_t token_of(int64_t row) const {
     const auto s = static_cast<size_t>(row_span_[static_cast<size_t>(row)]);
     return spans_[s].tokens[row - span_row_[s]];
@@ -104,11 +107,22 @@ class Graph {
     return inputs_.get() + (row * model_.dimensions.num_layers + layer) * model_.layer_inputs.width;
   }
 
+  // Several inputs of each layer of which the residual is the first, in altup_step.cpp.
+  void split_streams();
+  void route_streams(const Layer& layer, const Pending* pending);
+  void predict_streams(const Layer& layer);
+  void correct_streams(int index);
+  void merge_streams();
+  void finish_laurel(const Layer& layer, const float* low);
+  float* stream(const Buffer<float>& streams, int64_t index, int64_t row) const {
+    return streams.get() + (index * stream_rows_ + row) * model_.dimensions.embedding;
+  }
+
   // Latent attention, in latent_step.cpp.
   void project_latent(const Layer& layer, const Pending* pending);
   void project_back(const Layer& layer);
-  template <typename RowOf>
-  void multiply_heads(const std::vector<Matrix>& matrices, RowOf&& row_of, float* out);
+  using RowOf = std::function<const float*(int64_t row, int64_t matrix)>;
+  void multiply_each(const std::vector<Matrix>& matrices, const RowOf& row_of, float* out);
 
   // Mixtures of experts, in experts_step.cpp.
   static constexpr int64_t kQuantizedRows = 16;  // together, so that no two threads write to one cache line
@@ -239,6 +253,9 @@ class Graph {
   Vector query_scale_, key_scale_;
   Vector zeros_;                          // the state before a sequence's first position
   Buffer<float> head_queries_, latents_;  // of latent attention
+  // Of AltUp: the inputs, and what a layer predicts; what its router says; LAuReL's rows.
+  Buffer<float> streams_, predicted_, modalities_, laurel_;
+  int64_t stream_rows_ = 0;  // from one input to the next
   Buffer<float> partials_, shared_, scratch_;
   std::array<Buffer<float>, 2> cosines_, sines_;
   Work work_;

@@ -35,13 +35,19 @@ void Graph::project_inputs() {
   });
 }
 
-// delta = projection * (activation of (gate * residual) * the layer's input)
 void Graph::add_input(int index) {
   const Layer& layer = model_.layers[static_cast<size_t>(index)];
-  const int64_t width = model_.layer_inputs.width;
   const Pending pending{&layer.down_bias, &layer.post_ffn_norm};
-  const Matrix *gate[] = {&layer.input_gate}, *projection[] = {&layer.input_projection};
+  const Matrix* gate[] = {&layer.input_gate};
   normalize(&pending, Vector(), gate);
+  project_input(index);
+}
+
+// delta = projection * (activation of (gate * what is ready for it) * the layer's input)
+void Graph::project_input(int index) {
+  const Layer& layer = model_.layers[static_cast<size_t>(index)];
+  const int64_t width = model_.layer_inputs.width;
+  const Matrix* projection[] = {&layer.input_projection};
   const Product gated[] = {{&layer.input_gate, gate_.get(), width}};
   multiply(gated);
   for_rows(num_rows_, width, [&](int64_t begin, int64_t end) {

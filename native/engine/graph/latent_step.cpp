@@ -7,22 +7,21 @@
 
 namespace myna {
 
-// Rows of single heads, those of one head after the other, prepared for a matrix of each head.
-template <typename RowOf>
-void Graph::multiply_heads(const std::vector<Matrix>& matrices, RowOf&& row_of, float* out) {
+// out[matrix][row] = matrix * row_of(row, matrix), for all rows of the slice.
+void Graph::multiply_each(const std::vector<Matrix>& matrices, const RowOf& row_of, float* out) {
   const Matrix& first = matrices.front();
-  const auto num_heads = std::ssize(matrices);
+  const auto count = std::ssize(matrices);
   Activations& ready = is_float(first.type) ? expert_floats_ : expert_narrow_;
-  ready.resize(kernels_.kind_for(first.type), num_heads * num_rows_, first.cols);
+  ready.resize(kernels_.kind_for(first.type), count * num_rows_, first.cols);
   const auto prepare = [&](int64_t begin, int64_t end) {
     for (int64_t slot = begin; slot < end; ++slot)
       kernels_.quantize(row_of(slot % num_rows_, slot / num_rows_), 0, slot, slot + 1, ready);
   };
-  for_rows(num_heads * num_rows_, first.cols, prepare, kQuantizedRows);
+  for_rows(count * num_rows_, first.cols, prepare, kQuantizedRows);
   std::vector<GroupedProduct> products;
-  for (int64_t head = 0; head < num_heads; ++head) {
-    const Matrix& weights = matrices[static_cast<size_t>(head)];
-    products.push_back({&weights, head * num_rows_, (head + 1) * num_rows_, out, weights.rows});
+  for (int64_t m = 0; m < count; ++m) {
+    const Matrix& weights = matrices[static_cast<size_t>(m)];
+    products.push_back({&weights, m * num_rows_, (m + 1) * num_rows_, out, weights.rows});
     ++work_.products;
     work_.weight_bytes += static_cast<int64_t>(weights.packed_bytes());
     work_.multiply_adds += weights.rows * weights.cols * num_rows_;
@@ -59,7 +58,7 @@ void Graph::project_latent(const Layer& layer, const Pending* pending) {
     return queries + row * query_width + head * sizes.query();
   };
   float* absorbed = latents_.reserve(static_cast<size_t>(num_rows_ * layer.heads.num * sizes.rank));
-  multiply_heads(latent.key_up, query_of, absorbed);
+  multiply_each(latent.key_up, query_of, absorbed);
   for_rows(num_rows_, layer.heads.query_width(), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       for (int64_t head = 0; head < layer.heads.num; ++head) {
@@ -83,7 +82,7 @@ void Graph::project_back(const Layer& layer) {
   const auto read_of = [&](int64_t row, int64_t head) {
     return attended_.get() + (row * num_heads + head) * key_width + sizes.rotated;
   };
-  multiply_heads(layer.latent.value_up, read_of, values);
+  multiply_each(layer.latent.value_up, read_of, values);
   float* joined = head_queries_.reserve(static_cast<size_t>(num_rows_ * num_heads * sizes.value));
   for_rows(num_rows_, num_heads * sizes.value, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)

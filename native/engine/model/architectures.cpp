@@ -270,6 +270,7 @@ std::unique_ptr<Model> load_model(const gguf::Model& file, ThreadPool& pool, int
   build.size_layers();
   build.add_layers();
   if (family.has_layer_inputs) build.add_layer_inputs();
+  if (family.has_altup) build.add_altup();
   build.add_positions();
   if (family.finish != nullptr) family.finish(build);
   model->output_norm = weights.vector(std::string(family.output_norm) + ".weight", d.embedding);

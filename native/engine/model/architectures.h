@@ -35,6 +35,7 @@ struct Build {
   void size_layers();
   void add_layers();
   void add_layer_inputs();
+  void add_altup();
   // Ropes, windows, and which layer has which.
   void add_positions();
 

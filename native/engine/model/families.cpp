@@ -35,6 +35,7 @@ void finish_gemma(Build& build, int layers_of_27b, double score_cap, double logi
 void finish_gemma2(Build& build) { finish_gemma(build, 46, 50, 30); }
 void finish_gemma3(Build& build) { finish_gemma(build, 62, 0, 0); }
 
+// Of Gemma 4 and Gemma 3n.
 void finish_gemma4(Build& build) {
   finish_gemma(build, 0, 0, 30);
   build.model.query_scale = 1;
@@ -128,6 +129,19 @@ constexpr Family kFamilies[] = {
      .pattern = 6,
      .keys = kGemmaKeys,
      .finish = finish_gemma3},
+    {.name = "gemma3n",
+     .local_rope = LocalRope::kOwnBase,
+     .has_post_norms = true,
+     .head_norms = Norms::kPerHead,
+     .activation = Activation::kGelu,
+     .has_value_norms = true,
+     .layers_differ = true,
+     .has_layer_inputs = true,
+     .has_altup = true,
+     .has_windows = true,
+     .pattern = 5,
+     .keys = kCapKeys,
+     .finish = finish_gemma4},
     {.name = "gemma4",
      .local_rope = LocalRope::kOwnBase,
      .has_post_norms = true,

@@ -39,6 +39,7 @@ struct Family {
   bool layers_differ = false;    // in their numbers of heads, the heads' lengths or the feed-forward's width
   bool has_lone_blocks = false;  // a layer is attention, recurrent or a feed-forward, each with "attn_norm"
   bool has_layer_inputs = false;
+  bool has_altup = false;  // with LAuReL, and gates that are sparse in some layers
   bool has_latent = false;
 
   // Layers without keys and values are recurrent.

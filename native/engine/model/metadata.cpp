@@ -33,6 +33,8 @@ constexpr const char* kLayerKeys[] = {"attention.key_length_swa", "attention.val
 constexpr const char* kLatentKeys[] = {"attention.key_length_mla", "attention.value_length_mla",
                                        "attention.kv_lora_rank", "attention.q_lora_rank"};
 
+constexpr const char* kAltUpKeys[] = {"activation_sparsity_scale", "altup.num_inputs"};
+
 // What a mixture's file says of its routing, and what the tensors of its layers say anyway.
 constexpr const char* kMixtureKeys[] = {
     "expert_count",        "expert_used_count",       "expert_gating_func",
@@ -47,7 +49,8 @@ struct Neutral {
   const char* key;
   double value;
 };
-constexpr Neutral kNeutral[] = {{"attention.causal", 1},
+constexpr Neutral kNeutral[] = {{"altup.active_idx", 0},
+                                {"attention.causal", 1},
                                 {"attention.clamp_kqv", 0},
                                 {"attention.max_alibi_bias", 0},
                                 {"attention.scale", 0},
@@ -315,6 +318,7 @@ std::vector<std::string> honoured_keys(const Family& family) {
   if (family.layers_differ) keys.insert(keys.end(), std::begin(kLayerKeys), std::end(kLayerKeys));
   if (family.has_latent) keys.insert(keys.end(), std::begin(kLatentKeys), std::end(kLatentKeys));
   if (family.has_layer_inputs) keys.emplace_back("embedding_length_per_layer_input");
+  if (family.has_altup) keys.insert(keys.end(), std::begin(kAltUpKeys), std::end(kAltUpKeys));
   if (family.has_windows) {
     keys.emplace_back("attention.sliding_window");
     keys.emplace_back("attention.sliding_window_pattern");

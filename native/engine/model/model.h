@@ -77,6 +77,26 @@ struct Latent {
   std::vector<Matrix> key_up, value_up;  // of each head
 };
 
+// The residual is the first of several inputs ("AltUp"): a layer predicts all of them, runs on the first, and
+// corrects them by what the prediction of that one lacked.
+struct AltUp {
+  int num_inputs = 1;                         // 1: only the residual
+  std::vector<Matrix> projections, unembeds;  // of each input but the first
+};
+
+struct AltUpLayer {
+  Vector router_norm;  // what the router makes of it weighs the rows of `predict` and `correct`
+  Matrix router;
+  Vector predict, correct;  // [input][other input][router output], [input][router output]
+  Vector correct_scale;     // of the first input, before it is the gate of the layer's own one
+};
+
+// A low-rank copy of attention's input that joins its output ("LAuReL").
+struct Laurel {
+  Matrix left, right;
+  Vector norm;
+};
+
 struct Layer {
   Heads heads;
   int64_t feed_forward = 0;
@@ -93,6 +113,10 @@ struct Layer {
   Vector post_attention_norm, post_ffn_norm;  // applied to what is added to the residual
   Matrix gate, up, down;                      // without a gate, up gates itself
   Vector gate_bias, up_bias, down_bias;
+  // Gates less than so many standard deviations above their mean are zero.
+  float sparsity = -HUGE_VALF;
+  Laurel laurel;
+  AltUpLayer altup;
   Experts experts;      // empty in dense layers
   Vector sinks;         // a score of each head that joins the softmax without a value
   int rope = 0;         // index into Model::ropes, or kNoRope
@@ -105,6 +129,7 @@ struct Layer {
   float output_scale = 1.0f;  // of the residual, after the layer
 
   bool has_keys() const { return key.rows > 0 || latent.down.rows > 0; }
+  bool is_sparse() const { return sparsity > -HUGE_VALF; }
   bool is_recurrent() const { return recurrent.convolution.taps > 0; }
   // A layer has at least one of both.
   bool has_mixer() const { return output.rows > 0; }  // attention, or what is in its place
@@ -158,6 +183,7 @@ struct Model {
   std::vector<Rope> ropes;
   const gguf::Tensor* embedding = nullptr;  // rows are read from the file on demand
   LayerInputs layer_inputs;
+  AltUp altup;
   LatentSizes latent;
   std::vector<Layer> layers;
   Vector output_norm;

@@ -1,6 +1,7 @@
-"""Token buckets and seats as immutable values. Time is passed in.
+"""Token buckets and permits as immutable values. Time is passed in.
 
-A seat is one of the concurrent requests that a limit allows; servers hold seats as leases that expire."""
+A permit is for one of the concurrent requests that a limit allows; servers hold permits as leases that
+expire."""
 
 import math
 import struct
@@ -8,13 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 _BUCKET: Final = struct.Struct("<dd")
-_SEAT: Final = struct.Struct("<8sId")
+_PERMIT: Final = struct.Struct("<8sId")
 _SLACK: Final = 1e-6
 """Tolerance for rounding errors; a single request is a million times larger."""
 _JUMP_S: Final = 60.0
 """Clocks of two servers may differ by less; a larger step back means that a clock was set."""
-SEAT_S: Final = 60.0
-"""Seats of a server without a heartbeat for this long are released."""
+PERMIT_S: Final = 60.0
+"""Permits of a server without a heartbeat for this long are released."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,11 @@ def is_encoded_bucket(value: bytes) -> bool:
     return len(value) == _BUCKET.size and all(map(math.isfinite, _BUCKET.unpack(value)))
 
 
-def are_encoded_seats(value: bytes) -> bool:
-    """Whether the value is encoded seats."""
-    if len(value) % _SEAT.size:
+def are_encoded_permits(value: bytes) -> bool:
+    """Whether the value is encoded permits."""
+    if len(value) % _PERMIT.size:
         return False
-    return all(math.isfinite(at) for _, _, at in _SEAT.iter_unpack(value))
+    return all(math.isfinite(at) for _, _, at in _PERMIT.iter_unpack(value))
 
 
 def refilled(value: bytes | None, capacity: float, per_s: float, now: float) -> Bucket:
@@ -65,7 +66,7 @@ def refilled(value: bytes | None, capacity: float, per_s: float, now: float) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Seats:
+class Permits:
     """(server id of eight bytes, its running requests, time of its last heartbeat) of each server."""
 
     servers: tuple[tuple[bytes, int, float], ...]
@@ -74,35 +75,35 @@ class Seats:
     def num_taken(self) -> int:
         return sum(count for _, count, _ in self.servers)
 
-    def changed(self, server: bytes, change: int, now: float) -> "Seats":
-        """The seats after a server's count has changed by `change`, which also is a heartbeat."""
+    def changed(self, server: bytes, change: int, now: float) -> "Permits":
+        """The permits after a server's count has changed by `change`, which also is a heartbeat."""
         count = sum(count for name, count, _ in self.servers if name == server) + change
         others = tuple(entry for entry in self.servers if entry[0] != server)
-        return Seats((*others, (server, count, now)) if count > 0 else others)
+        return Permits((*others, (server, count, now)) if count > 0 else others)
 
     def encode(self) -> bytes:
-        return b"".join(_SEAT.pack(*entry) for entry in self.servers)
+        return b"".join(_PERMIT.pack(*entry) for entry in self.servers)
 
 
-def live_seats(value: bytes | None, now: float) -> Seats:
-    """The seats of live servers; none if the value is damaged. Times in the future, from a clock that was set
-    back since, count as now."""
-    entries = _SEAT.iter_unpack(value) if value and are_encoded_seats(value) else ()
-    return Seats(
+def live_permits(value: bytes | None, now: float) -> Permits:
+    """The permits of live servers; none if the value is damaged. Times in the future, from a clock that was
+    set back since, count as now."""
+    entries = _PERMIT.iter_unpack(value) if value and are_encoded_permits(value) else ()
+    return Permits(
         tuple(
             (name, count, now if at > now + _JUMP_S else at)
             for name, count, at in entries
-            if now - at < SEAT_S
+            if now - at < PERMIT_S
         )
     )
 
 
 def is_ahead(value: bytes, now: float) -> bool:
     """Whether the value was written by a clock that has been set back since. Then the result of `refilled` or
-    `live_seats` must be stored, or time would not advance for it."""
+    `live_permits` must be stored, or time would not advance for it."""
     if is_encoded_bucket(value):
         return bool(_BUCKET.unpack(value)[1] > now + _JUMP_S)
-    return are_encoded_seats(value) and any(at > now + _JUMP_S for _, _, at in _SEAT.iter_unpack(value))
+    return are_encoded_permits(value) and any(at > now + _JUMP_S for _, _, at in _PERMIT.iter_unpack(value))
 
 
 def duration(seconds: float) -> str:

@@ -9,18 +9,18 @@ from typing import Final, Literal, NamedTuple
 
 from myna.accounts.buckets import (
     Bucket,
-    Seats,
-    are_encoded_seats,
+    Permits,
+    are_encoded_permits,
     duration,
     is_ahead,
     is_encoded_bucket,
-    live_seats,
+    live_permits,
     refilled,
 )
 from myna.core.accounts import Limit
 from myna.core.errors import QuotaExceeded, RateLimited, RequestsLimited, TokensLimited
 
-Kind = Literal["requests", "tokens", "day", "seats", "priority"]
+Kind = Literal["requests", "tokens", "day", "seats", "priority"]  # stored; "seats" has permits
 _WINDOWS_S: Final[Mapping[Kind, float]] = {
     "requests": 60.0,
     "tokens": 60.0,
@@ -36,7 +36,7 @@ _NAMES: Final[Mapping[Kind, str]] = {
     "priority": "priority requests per min",
 }
 _UNBOUNDED_ANSWER_TOKENS: Final = 1024
-_SEAT_WAIT_S: Final = 1.0
+_PERMIT_WAIT_S: Final = 1.0
 _LEARN_MORE: Final = " The owner of this server sets the limits; `myna limits` shows them."
 QUOTA_TEXT: Final = (
     "You exceeded your current quota, please check your plan and billing details. The owner of this "
@@ -141,21 +141,21 @@ class Attempt:
         """Names of counters with invalid values, which are treated as new."""
 
     def __call__(self, values: Mapping[str, bytes], now: float) -> Mapping[str, bytes]:
-        buckets, seats = _read(self.counters, values, now)
+        buckets, permits = _read(self.counters, values, now)
         estimate = self._estimate
         if estimate is not None:
-            refusals = [*_bucket_refusals(buckets, estimate), *_seat_refusals(seats)]
+            refusals = [*_bucket_refusals(buckets, estimate), *_permit_refusals(permits)]
             self.refusal = max(refusals, key=_wait_of) if refusals else None
             self.has_taken = not refusals
             if self.has_taken:
                 buckets = {
                     counter: bucket.minus(counter.amount(estimate)) for counter, bucket in buckets.items()
                 }
-                seats = {counter: taken.changed(self._server, 1, now) for counter, taken in seats.items()}
+                permits = {counter: taken.changed(self._server, 1, now) for counter, taken in permits.items()}
         self.requests = _tightest(buckets, ("requests",))
         self.tokens = _tightest(buckets, ("tokens", "day"))
         self.damaged = tuple(counter.name for counter in self.counters if _is_damaged(counter, values))
-        states: dict[LimitCounter, Bucket | Seats] = {**buckets, **seats}
+        states: dict[LimitCounter, Bucket | Permits] = {**buckets, **permits}
         if not self.has_taken:
             states = {
                 counter: state for counter, state in states.items() if _needs_repair(counter, values, now)
@@ -164,7 +164,7 @@ class Attempt:
 
 
 class Settlement:
-    """A change of counters: gives back what an attempt took and the request did not use, and its seats."""
+    """A change of counters: gives back what an attempt took and the request did not use, and its permits."""
 
     def __init__(self, attempt: Attempt, estimate: TokenEstimate, used_tokens: int, server: bytes) -> None:
         self._attempt = attempt
@@ -175,19 +175,19 @@ class Settlement:
     def __call__(self, values: Mapping[str, bytes], now: float) -> Mapping[str, bytes]:
         if not self._attempt.has_taken:
             return {}
-        buckets, seats = _read(self._attempt.counters, values, now)
+        buckets, permits = _read(self._attempt.counters, values, now)
         settled = {
             counter: bucket.plus(counter.amount(self._estimate) - self._used_tokens, counter.limit)
             for counter, bucket in buckets.items()
             if counter.kind != "requests"
         }
-        left = {counter: taken.changed(self._server, -1, now) for counter, taken in seats.items()}
+        left = {counter: taken.changed(self._server, -1, now) for counter, taken in permits.items()}
         return _encoded({**settled, **left})
 
 
 class Heartbeat:
-    """A change of counters: renews this server's seats. `counts` restores seats that were lost; for others it
-    is ignored, since it may be out of date."""
+    """A change of counters: renews this server's permits. `counts` restores those that were lost; for others
+    it is ignored, since it may be out of date."""
 
     def __init__(self, counts: Mapping[str, int], server: bytes) -> None:
         self._counts = counts
@@ -196,9 +196,9 @@ class Heartbeat:
     def __call__(self, values: Mapping[str, bytes], now: float) -> Mapping[str, bytes]:
         written = {}
         for name, count in self._counts.items():
-            seats = live_seats(values.get(name), now)
-            is_known = any(server == self._server for server, _, _ in seats.servers)
-            written[name] = seats.changed(self._server, 0 if is_known else count, now).encode()
+            permits = live_permits(values.get(name), now)
+            is_known = any(server == self._server for server, _, _ in permits.servers)
+            written[name] = permits.changed(self._server, 0 if is_known else count, now).encode()
         return written
 
 
@@ -265,10 +265,10 @@ def _bucket_refusals(buckets: Mapping[LimitCounter, Bucket], estimate: TokenEsti
             yield Refusal(counter, math.ceil(counter.limit - bucket.level - 1e-6), amount, wait_s)
 
 
-def _seat_refusals(seats: Mapping[LimitCounter, Seats]) -> Iterator[Refusal]:
-    for counter, taken in seats.items():
+def _permit_refusals(permits: Mapping[LimitCounter, Permits]) -> Iterator[Refusal]:
+    for counter, taken in permits.items():
         if taken.num_taken >= counter.limit:
-            yield Refusal(counter, taken.num_taken, 1, _SEAT_WAIT_S)
+            yield Refusal(counter, taken.num_taken, 1, _PERMIT_WAIT_S)
 
 
 def _wait_of(refusal: Refusal) -> float:
@@ -277,22 +277,24 @@ def _wait_of(refusal: Refusal) -> float:
 
 def _read(
     counters: Sequence[LimitCounter], values: Mapping[str, bytes], now: float
-) -> tuple[dict[LimitCounter, Bucket], dict[LimitCounter, Seats]]:
+) -> tuple[dict[LimitCounter, Bucket], dict[LimitCounter, Permits]]:
     buckets = {
         counter: refilled(values.get(counter.name), counter.limit, counter.per_s, now)
         for counter in counters
         if counter.kind != "seats"
     }
-    seats = {
-        counter: live_seats(values.get(counter.name), now) for counter in counters if counter.kind == "seats"
+    permits = {
+        counter: live_permits(values.get(counter.name), now)
+        for counter in counters
+        if counter.kind == "seats"
     }
-    return buckets, seats
+    return buckets, permits
 
 
 def _is_damaged(counter: LimitCounter, values: Mapping[str, bytes]) -> bool:
     value = values.get(counter.name, b"")
     return value != b"" and not (
-        are_encoded_seats(value) if counter.kind == "seats" else is_encoded_bucket(value)
+        are_encoded_permits(value) if counter.kind == "seats" else is_encoded_bucket(value)
     )
 
 
@@ -300,7 +302,7 @@ def _needs_repair(counter: LimitCounter, values: Mapping[str, bytes], now: float
     return _is_damaged(counter, values) or is_ahead(values.get(counter.name, b""), now)
 
 
-def _encoded(states: Mapping[LimitCounter, Bucket | Seats]) -> dict[str, bytes]:
+def _encoded(states: Mapping[LimitCounter, Bucket | Permits]) -> dict[str, bytes]:
     return {counter.name: state.encode() for counter, state in states.items()}
 
 

@@ -41,21 +41,21 @@ class ModelAdvice:
     best_for: tuple[str, ...] = ()
 
 
-def offers(catalog: Catalog, machine: Machine) -> list[ModelAdvice]:
+def model_advice(catalog: Catalog, machine: Machine) -> list[ModelAdvice]:
     """Every model of the catalog; the recommended ones first, then those that run here, fast ones last since
     they are the smallest."""
     best: dict[str, list[str]] = {}
     for purpose, names in catalog.recommended.items():
-        chosen = _choose(purpose, [_offer(entry, machine, ()) for entry in _entries(catalog, names)])
+        chosen = _choose(purpose, [_advice(entry, machine, ()) for entry in _entries(catalog, names)])
         if chosen is not None:
             best.setdefault(chosen.entry.id, []).append(purpose)
-    listed = [_offer(entry, machine, tuple(best.get(entry.id, ()))) for entry in catalog.entries]
-    return sorted(listed, key=lambda offer: (not offer.best_for, not (offer.fits and offer.can_run)))
+    listed = [_advice(entry, machine, tuple(best.get(entry.id, ()))) for entry in catalog.entries]
+    return sorted(listed, key=lambda advice: (not advice.best_for, not (advice.fits and advice.can_run)))
 
 
 def recommended(catalog: Catalog, machine: Machine, purpose: str) -> ModelAdvice | None:
     """The model to take for a purpose; None if none of those that are recommended for it runs here."""
-    return next((offer for offer in offers(catalog, machine) if purpose in offer.best_for), None)
+    return next((advice for advice in model_advice(catalog, machine) if purpose in advice.best_for), None)
 
 
 def needed_bytes(entry: CatalogEntry) -> int:
@@ -65,7 +65,7 @@ def needed_bytes(entry: CatalogEntry) -> int:
     return entry.num_bytes + WORKER_BYTES + kv_tokens * kv_token_bytes
 
 
-def _offer(entry: CatalogEntry, machine: Machine, best_for: tuple[str, ...]) -> ModelAdvice:
+def _advice(entry: CatalogEntry, machine: Machine, best_for: tuple[str, ...]) -> ModelAdvice:
     needed = needed_bytes(entry)
     speed = machine.bytes_per_s * _USE_OF_BANDWIDTH / entry.active_bytes
     fits = needed <= machine.capacity_bytes
@@ -79,6 +79,6 @@ def _entries(catalog: Catalog, names: Sequence[str]) -> list[CatalogEntry]:
 
 def _choose(purpose: str, candidates: Sequence[ModelAdvice]) -> ModelAdvice | None:
     """The best that is fast enough; if none is, the fastest."""
-    usable = [offer for offer in candidates if offer.fits and offer.can_run]
-    fast = [offer for offer in usable if offer.tokens_per_s >= _LEAST_TOKENS_PER_S[purpose]]
-    return fast[0] if fast else max(usable, key=lambda offer: offer.tokens_per_s, default=None)
+    usable = [advice for advice in candidates if advice.fits and advice.can_run]
+    fast = [advice for advice in usable if advice.tokens_per_s >= _LEAST_TOKENS_PER_S[purpose]]
+    return fast[0] if fast else max(usable, key=lambda advice: advice.tokens_per_s, default=None)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from myna.catalog.advice import Machine, ModelAdvice, offers
+from myna.catalog.advice import Machine, ModelAdvice, model_advice
+from myna.catalog.discovery import find_models
 from myna.catalog.entries import CatalogEntry
-from myna.catalog.found import find_models
 from myna.catalog.lookup import wanted_model
 from myna.catalog.names import HubName
 from myna.catalog.pull import pull_model
@@ -85,12 +85,12 @@ class Downloads:
         self._machine: Machine | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def offers(self) -> tuple[list[ModelAdvice], set[str]]:
+    async def model_advice(self) -> tuple[list[ModelAdvice], set[str]]:
         """The catalog for this machine, and the ids of the models that are here."""
         async with self._measuring:
             if self._machine is None:
                 self._machine = await asyncio.to_thread(self._measure)
-        return await asyncio.to_thread(self._offers, self._machine)
+        return await asyncio.to_thread(self._model_advice, self._machine)
 
     def listed(self) -> list[Download]:
         """The newest first."""
@@ -143,9 +143,9 @@ class Downloads:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _offers(self, machine: Machine) -> tuple[list[ModelAdvice], set[str]]:
+    def _model_advice(self, machine: Machine) -> tuple[list[ModelAdvice], set[str]]:
         store = self._open_store()
-        return offers(store.catalog, machine), {model.id for model in store.models()}
+        return model_advice(store.catalog, machine), {model.id for model in store.models()}
 
     def _drop_old(self) -> None:
         ended = [id for id, download in self._downloads.items() if not download.is_active]

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from myna.catalog.discovery import FoundModel, find_models
 from myna.catalog.entries import CatalogEntry
-from myna.catalog.found import FoundModel, find_models
 from myna.catalog.names import HubName, parse_name
 from myna.catalog.repository import choose_files
 from myna.catalog.store import ModelStore

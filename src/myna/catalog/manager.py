@@ -179,7 +179,7 @@ class ModelManager:
         evicting: list[ModelSlot] = []
         try:
             while True:
-                kv_bytes, chosen = self._plan(slot, need)
+                kv_bytes, chosen = self._plan(need)
                 if chosen and slot.failure is not None:
                     raise slot.failure  # others are not evicted twice for a model that failed to load
                 _cancel_eviction([other for other in evicting if other not in chosen])
@@ -199,7 +199,7 @@ class ModelManager:
         finally:
             _cancel_eviction(evicting)
 
-    def _plan(self, slot: ModelSlot, need: MemoryNeed) -> tuple[int, list[ModelSlot]]:
+    def _plan(self, need: MemoryNeed) -> tuple[int, list[ModelSlot]]:
         loaded_models = [
             other.resident(index) for index, other in enumerate(self.loaded) if other.reserved_bytes
         ]

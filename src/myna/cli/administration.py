@@ -65,11 +65,11 @@ def open_administration() -> Iterator[AdministrationSession]:
         store.close()
 
 
-def note_act(kind: str, details: Mapping[str, object], subject: str) -> None:
+def record_event(kind: str, details: Mapping[str, object], subject: str) -> None:
     """Add an act of this machine's user that changes no account to the audit log, if there is a database."""
     if not load_settings().database_url.startswith("memory:"):
-        with open_administration() as desk:
-            desk.administration.note(desk.actor, kind, details, subject)
+        with open_administration() as session:
+            session.administration.note(session.actor, kind, details, subject)
 
 
 def _user() -> str:

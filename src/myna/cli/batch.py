@@ -21,7 +21,9 @@ from myna.core.errors import InvalidRequest, OperatorError
 from myna.core.translatable import N_
 from myna.settings import load_settings
 
-app = typer.Typer(help="Run files of requests in the background, and see what runs.", no_args_is_help=True)
+app = typer.Typer(
+    help="Run files of requests in the background, and show their progress.", no_args_is_help=True
+)
 _ENDED: Final = ("completed", "failed", "expired", "cancelled")
 _POLL_S: Final = 1.0
 _MAX_SHOWN: Final = 10
@@ -114,7 +116,7 @@ def status(
 def cancel(
     batch_id: Annotated[str, typer.Argument(help="An id from `myna batch list`.")], base_url: BaseUrl = None
 ) -> None:
-    """Cancel a batch; what is done is kept."""
+    """Cancel a batch; finished results are kept."""
     with _client(base_url) as client:
         typer.echo(client.cancel(batch_id)["status"])
 

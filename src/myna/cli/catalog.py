@@ -17,7 +17,9 @@ from myna.core.errors import ConfigurationError, DownloadFailed, OperatorError
 from myna.core.translatable import N_, Translatable
 from myna.settings import load_settings
 
-app = typer.Typer(help="Take a newer list of models, or go back to the one of this version of Myna.")
+app = typer.Typer(
+    help="Replace the list of models with a newer one, or restore the one that comes with Myna."
+)
 _TIMEOUT_S: Final = 20.0
 
 
@@ -29,7 +31,7 @@ def update(
         typer.Option(help="The catalog's SHA-256, from someone you trust; an address needs it."),
     ] = None,
 ) -> None:
-    """Replace the catalog by a newer one, and show what changes. Nothing is downloaded besides the list.
+    """Replace the catalog with a newer one, and show what changes. Only the list is downloaded.
 
     **Examples**
 
@@ -61,7 +63,7 @@ def update(
 
 @app.command("reset")
 def reset() -> None:
-    """Go back to the catalog of this version of Myna.
+    """Restore the catalog that comes with this version of Myna.
 
     **Example**: `myna catalog reset`
     """

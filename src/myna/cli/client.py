@@ -213,7 +213,7 @@ def _refusal(exc: urllib.error.HTTPError) -> Refused:
         return Refused(str(error["message"]), status=exc.code, code=str(error.get("code") or ""))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return Refused(
-            N_("The server answered {code} {reason}.", code=exc.code, reason=exc.reason), status=exc.code
+            N_("The server returned {code} {reason}.", code=exc.code, reason=exc.reason), status=exc.code
         )
 
 

@@ -22,9 +22,9 @@ class Installable(StrEnum):
 
 @app.command("install")
 def install(engine: Annotated[Installable, typer.Argument(help="vllm")]) -> None:
-    """Make a Python environment with the engine in Myna's data folder.
+    """Install an engine in a Python environment of its own, in Myna's data folder.
 
-    vLLM comes in its build for GPUs if the machine has one, otherwise in that for processors.
+    vLLM's build for GPUs is installed if the machine has one, otherwise its build for processors.
 
     **Examples**
 

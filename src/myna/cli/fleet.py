@@ -39,9 +39,9 @@ _LOOK_AGAIN_S: Final = 1.0
 def up(
     wait: Annotated[bool, typer.Option(help="Wait until all replicas run.")] = True,
 ) -> None:
-    """Deploy the models of `[fleet]`, or change what runs to what it says.
+    """Deploy the models of `[fleet]`, or update the running ones to match it.
 
-    Without an `address` there, a Ray cluster of this machine is started if there is none. Other machines
+    Without an `address` there, a Ray cluster is started on this machine if none is running. Other machines
     join it with `ray start --address=THIS:6379`, with the same token file.
 
     **Example** of myna.toml, for two replicas with a core each:
@@ -79,7 +79,7 @@ def scale(
 ) -> None:
     """Change the number of a model's replicas until the next `myna fleet up`.
 
-    Replicas that are removed end their requests first.
+    Removed replicas finish their requests first.
 
     **Example**: `myna fleet scale smollm2-135m-instruct 4`
     """

@@ -21,7 +21,7 @@ _HEADINGS: Final = {
 _USAGE: Final = N_("Usage: ")
 
 
-def speak_chinese(group: TyperGroup) -> None:
+def translate_help(group: TyperGroup) -> None:
     """Changes the commands, and typer's words for the rest of the process."""
     for name, heading in _HEADINGS.items():
         setattr(rich_utils, name, in_chinese(heading))

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from myna.accounts.keys import key_id, load_or_create_keys, new_key, write_keys
-from myna.cli.administration import note_act
+from myna.cli.administration import record_event
 from myna.cli.console import note
 from myna.core.errors import OperatorError
 from myna.core.translatable import N_
@@ -45,7 +45,7 @@ def key(
             note(N_("MYNA_API_KEY is set, so servers started with it use that key instead."))
         keys: tuple[str, ...] = load_or_create_keys(path)
         changes = {"id": key_id(keys[0]), "changes_requested": {"rotated": True, "owner": True}}
-        note_act("api_key.updated", changes, key_id(keys[0]))
+        record_event("api_key.updated", changes, key_id(keys[0]))
     else:
         keys = server_keys(settings)
     if as_json:

@@ -62,10 +62,10 @@ def create(
     - `myna keys create ci --model smollm2-135m-instruct --expires 30d`
     - `myna keys create dashboard --scope read --scope admin`
     """
-    with open_administration() as desk:
-        made = desk.administration.create_key(
-            desk.actor,
-            None if project is None else project_of(desk.accounts(), project),
+    with open_administration() as session:
+        made = session.administration.create_key(
+            session.actor,
+            None if project is None else project_of(session.accounts(), project),
             name,
             scopes=scope or ("inference",),
             models=model or None,
@@ -85,8 +85,8 @@ def list_keys(
 
     **Example**: `myna keys list --json | jq -r '.[].id'`
     """
-    with open_administration() as desk:
-        accounts = desk.accounts()
+    with open_administration() as session:
+        accounts = session.accounts()
         wanted = None if project is None else project_of(accounts, project)
     keys = [key for key in accounts.keys if wanted in (None, key.project)]
     keys = [key for key in keys if with_revoked or key.revoked_at is None]
@@ -109,9 +109,9 @@ def rotate(
 
     **Example**: `myna keys rotate ci --overlap 1h`
     """
-    with open_administration() as desk:
-        found = key_of(desk.accounts(), key)
-        made = desk.administration.rotate_key(desk.actor, None, found.id, seconds_of(overlap))
+    with open_administration() as session:
+        found = key_of(session.accounts(), key)
+        made = session.administration.rotate_key(session.actor, None, found.id, seconds_of(overlap))
     _show_once(made, as_json)
 
 
@@ -124,10 +124,10 @@ def revoke(
 
     **Example**: `myna keys revoke ci`
     """
-    with open_administration() as desk:
-        accounts = desk.accounts()
+    with open_administration() as session:
+        accounts = session.accounts()
         doomed = [key_of(accounts, key) for key in keys]
-        revoked = [desk.administration.revoke_key(desk.actor, None, key.id) for key in doomed]
+        revoked = [session.administration.revoke_key(session.actor, None, key.id) for key in doomed]
     if as_json:
         show_json([plain(key, *_DIGESTS) for key in revoked])
     else:

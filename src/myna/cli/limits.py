@@ -70,10 +70,10 @@ def set_limit(
         changes["budget_cents"] = None if budget == NONE else _cents(budget)
     if not changes:
         raise OperatorError(N_("Name a limit to set, such as --requests-per-minute 60."))
-    with open_administration() as desk:
-        owner = _owner(desk, key, project, everyone)
-        limit = desk.administration.set_limit(
-            desk.actor, owner, check_model(model, "model") if model else ALL_MODELS, changes
+    with open_administration() as session:
+        owner = _owner(session, key, project, everyone)
+        limit = session.administration.set_limit(
+            session.actor, owner, check_model(model, "model") if model else ALL_MODELS, changes
         )
     if as_json:
         show_json(plain(limit))
@@ -84,8 +84,8 @@ def set_limit(
 @app.command("list")
 def list_limits(as_json: AsJson = False) -> None:
     """List the limits that are set."""
-    with open_administration() as desk:
-        accounts = desk.accounts()
+    with open_administration() as session:
+        accounts = session.accounts()
     if as_json:
         show_json([plain(limit) for limit in accounts.limits])
         return
@@ -95,10 +95,10 @@ def list_limits(as_json: AsJson = False) -> None:
         note(N_("There are no limits yet; set one with: myna limits set --key KEY --requests-per-minute 60"))
 
 
-def _owner(desk: AdministrationSession, key: str | None, project: str | None, everyone: bool) -> str:
+def _owner(session: AdministrationSession, key: str | None, project: str | None, everyone: bool) -> str:
     if (key is not None) + (project is not None) + everyone != 1:
         raise OperatorError(N_("Say whose limit it is: one of --key, --project or --everyone."))
-    accounts = desk.accounts()
+    accounts = session.accounts()
     if key is not None:
         return key_of(accounts, key).id
     return EVERYONE if project is None else project_of(accounts, project)

@@ -46,16 +46,16 @@ async def _run(
     settings: Settings, body: Mapping[str, object], texts: "queue.Queue[str | BaseException | None]"
 ) -> None:
     try:
-        offer = await asyncio.to_thread(choose_models, settings)
+        served = await asyncio.to_thread(choose_models, settings)
         note(
             N_(
                 "Loading {model} for this one answer; a running server would answer immediately.",
-                model=offer.default,
+                model=served.default,
             )
         )
-        pool = make_pool(settings, offer, backends_of(settings))
+        pool = make_pool(settings, served, backends_of(settings))
         try:
-            async with pool.hold(pool.card(offer.default)) as model:
+            async with pool.hold(pool.card(served.default)) as model:
                 async for text in _texts(model, body):
                     texts.put(text)
         finally:

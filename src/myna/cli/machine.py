@@ -30,16 +30,16 @@ def note_better_model(settings: Settings) -> None:
     if settings.model != DEFAULT_MODEL or settings.engine == "fake":
         return
     catalog = open_catalog(settings.home)
-    offer = recommended(catalog, this_machine(settings), "chat")
-    if offer is not None and offer.entry.num_bytes > 2 * catalog.find(DEFAULT_MODEL).num_bytes:
+    advice = recommended(catalog, this_machine(settings), "chat")
+    if advice is not None and advice.entry.num_bytes > 2 * catalog.find(DEFAULT_MODEL).num_bytes:
         note(
             N_(
                 "This machine can run {model}, which is better ({size}, about {speed:.0f} tokens per "
                 "second): {command}",
-                model=offer.entry.id,
-                size=megabytes(offer.entry.num_bytes),
-                speed=offer.tokens_per_s,
-                command=f"{command_name()} serve {offer.entry.id}",
+                model=advice.entry.id,
+                size=megabytes(advice.entry.num_bytes),
+                speed=advice.tokens_per_s,
+                command=f"{command_name()} serve {advice.entry.id}",
             )
         )
 

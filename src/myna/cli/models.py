@@ -9,12 +9,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from myna.catalog.advice import ModelAdvice, offers
+from myna.catalog.advice import ModelAdvice, model_advice
+from myna.catalog.discovery import FoundModel, find_models
 from myna.catalog.entries import CatalogEntry, nearest_model
-from myna.catalog.found import FoundModel, find_models
 from myna.catalog.names import HubName, parse_name
 from myna.catalog.store import ModelStore
-from myna.cli.administration import note_act
+from myna.cli.administration import record_event
 from myna.cli.console import megabytes, note, say
 from myna.cli.language import _
 from myna.cli.machine import this_machine
@@ -40,7 +40,7 @@ def list_models(
     **Examples**
 
     - `myna models`: those that Myna has downloaded
-    - `myna models --available`: the catalog, with the ones to take on this machine first
+    - `myna models --available`: the catalog, with the best choices for this machine first
     - `myna models --found`: those of Ollama, LM Studio, llama.cpp and huggingface_hub, which `myna serve` can
       use where they are
     - `myna models --json | jq -r '.[].id'`
@@ -118,21 +118,21 @@ def _sampling(settings: Settings, model: LocalModel, published: SamplingDefaults
 
 def _show_available(settings: Settings, store: ModelStore, *, as_json: bool) -> None:
     machine = this_machine(settings)
-    listed = offers(store.catalog, machine)
+    listed = model_advice(store.catalog, machine)
     here = {model.id for model in store.models()}
     if as_json:
-        typer.echo(json.dumps([plain_offer(offer, here) for offer in listed], ensure_ascii=False))
+        typer.echo(json.dumps([plain_advice(advice, here) for advice in listed], ensure_ascii=False))
         return
     table = _table(_("MODEL"), _("SIZE"), _("SPEED HERE"), _("LICENCE"), wraps=(_("GOOD FOR"), _("NOTES")))
-    for offer in listed:
-        entry = offer.entry
+    for advice in listed:
+        entry = advice.entry
         table.add_row(
             entry.id,
             megabytes(entry.num_bytes),
-            _speed(offer),
+            _speed(advice),
             entry.licence,
             ", ".join((*entry.capabilities, *entry.languages)),
-            _notes(offer, is_here=entry.id in here),
+            _notes(advice, is_here=entry.id in here),
         )
     _print(table)
     note("")
@@ -147,37 +147,37 @@ def _show_available(settings: Settings, store: ModelStore, *, as_json: bool) -> 
     note(N_("Download one with: myna pull MODEL"))
 
 
-def _speed(offer: ModelAdvice) -> str:
-    if not offer.fits:
+def _speed(advice: ModelAdvice) -> str:
+    if not advice.fits:
         return _("too large")
-    if "embeddings" in offer.entry.capabilities:
+    if "embeddings" in advice.entry.capabilities:
         return "–"  # texts are read in batches
-    return f"{offer.tokens_per_s:.0f}" if offer.tokens_per_s >= 10 else f"{offer.tokens_per_s:.1f}"
+    return f"{advice.tokens_per_s:.0f}" if advice.tokens_per_s >= 10 else f"{advice.tokens_per_s:.1f}"
 
 
-def _notes(offer: ModelAdvice, *, is_here: bool) -> str:
+def _notes(advice: ModelAdvice, *, is_here: bool) -> str:
     notes = (
-        [_("the one to take for {purposes}", purposes=", ".join(offer.best_for))] if offer.best_for else []
+        [_("the best choice for {purposes}", purposes=", ".join(advice.best_for))] if advice.best_for else []
     )
     if is_here:
         notes.append(_("is here"))
-    if not offer.can_run:
+    if not advice.can_run:
         notes.append(_("needs another engine"))
     return "; ".join(notes)
 
 
-def plain_offer(offer: ModelAdvice, here: set[str]) -> dict[str, object]:
+def plain_advice(advice: ModelAdvice, here: set[str]) -> dict[str, object]:
     """For `--json`."""
-    entry = offer.entry
+    entry = advice.entry
     return {
         "id": entry.id,
         "here": entry.id in here,
         "bytes": entry.num_bytes,
-        "memory_bytes": offer.needed_bytes,
-        "fits": offer.fits,
-        "runs": offer.can_run,
-        "tokens_per_s": round(offer.tokens_per_s, 1),
-        "best_for": offer.best_for,
+        "memory_bytes": advice.needed_bytes,
+        "fits": advice.fits,
+        "runs": advice.can_run,
+        "tokens_per_s": round(advice.tokens_per_s, 1),
+        "best_for": advice.best_for,
         "owned_by": entry.owned_by,
         "licence": entry.licence,
         "capabilities": entry.capabilities,
@@ -249,7 +249,7 @@ def remove(
         typer.confirm(_("Delete {names} ({size})?", names=names, size=total), abort=True)
     for model in doomed:
         store.remove(model)
-        note_act("resource.deleted", {"id": model.id, "resource": "model"}, model.id)
+        record_event("resource.deleted", {"id": model.id, "resource": "model"}, model.id)
         say(N_("Deleted {model}.", model=model.id))
 
 

@@ -24,8 +24,8 @@ def create(
 
     **Example**: `myna keys create web --project $(myna projects create Website)`
     """
-    with open_administration() as desk:
-        project = desk.administration.create_project(desk.actor, name)
+    with open_administration() as session:
+        project = session.administration.create_project(session.actor, name)
     if as_json:
         show_json(plain(project))
     else:
@@ -38,8 +38,8 @@ def list_projects(
     as_json: AsJson = False,
 ) -> None:
     """List the projects."""
-    with open_administration() as desk:
-        accounts = desk.accounts()
+    with open_administration() as session:
+        accounts = session.accounts()
     projects = [project for project in accounts.projects if with_archived or project.archived_at is None]
     if as_json:
         show_json([plain(project) for project in projects])
@@ -61,14 +61,16 @@ def list_projects(
 @app.command()
 def rename(project: Project, name: Annotated[str, typer.Argument(help="The new name.")]) -> None:
     """Rename a project; its id stays the same."""
-    with open_administration() as desk:
-        changed = desk.administration.rename_project(desk.actor, project_of(desk.accounts(), project), name)
+    with open_administration() as session:
+        changed = session.administration.rename_project(
+            session.actor, project_of(session.accounts(), project), name
+        )
     say(N_("{id} is now called {name}.", id=changed.id, name=changed.name))
 
 
 @app.command()
 def archive(project: Project) -> None:
     """Archive a project permanently: its keys stop working; its usage stays on record."""
-    with open_administration() as desk:
-        ended = desk.administration.archive_project(desk.actor, project_of(desk.accounts(), project))
+    with open_administration() as session:
+        ended = session.administration.archive_project(session.actor, project_of(session.accounts(), project))
     say(N_("Archived {id} ({name}).", id=ended.id, name=ended.name))

@@ -12,7 +12,6 @@ from myna.catalog.lookup import find_local, wanted_model
 from myna.catalog.names import HubName, parse_name
 from myna.catalog.pull import pull_model
 from myna.catalog.pyodide import PYODIDE, pull_package
-from myna.catalog.sources.snapshot import pull_snapshot
 from myna.catalog.store import ModelStore
 from myna.cli.console import megabytes, note, pull_progress, say
 from myna.core.backend import LocalModel
@@ -38,7 +37,7 @@ def pull(
     - `myna pull`: the default model
     - `myna pull qwen2.5-coder-1.5b-instruct smollm2-135m-instruct`
     - `myna pull qwen3:4b`: names as Ollama's and LM Studio's users write them
-    - `myna pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M`: any file on Hugging Face (`ms:`: ModelScope)
+    - `myna pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M`: any file on Hugging Face; `ms:…` for ModelScope
     - `myna pull pyodide`: Python for the playground page
     """
     settings = load_settings()
@@ -63,6 +62,8 @@ def fetch(name: str, settings: Settings) -> LocalModel:
     store = ModelStore.at(settings.home)
     parsed = parse_name(name)
     if isinstance(parsed, HubName) and _is_folder(parsed, settings):
+        from myna.catalog.sources.snapshot import pull_snapshot
+
         return pull_snapshot(parsed)
     if (here := find_local(name, store)) is not None:
         return here

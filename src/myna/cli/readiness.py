@@ -5,7 +5,7 @@ import os
 import socket
 
 
-def tell_systemd_ready() -> None:
+def notify_systemd_ready() -> None:
     """Sends one datagram to the socket that NOTIFY_SOCKET names, see sd_notify(3). Failure is ignored."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address.startswith(("/", "@")):

@@ -73,10 +73,10 @@ class Reloader:
         async with self._turn:
             try:
                 read = await asyncio.to_thread(self._read)
-                settings, taken, later = take_up(self._settings, read)
-                offer = await asyncio.to_thread(choose_models, settings, find_here)
-                check_sizes(offer, settings.models_bytes)
-                self._apply(settings, offer)
+                settings, taken, later = merge_settings(self._settings, read)
+                served = await asyncio.to_thread(choose_models, settings, find_here)
+                check_sizes(served, settings.models_bytes)
+                self._apply(settings, served)
             except MynaError as exc:
                 _log.error("The configuration stays as it was: %s", exc.message)
                 return
@@ -94,7 +94,7 @@ class Reloader:
         task.add_done_callback(self._running.discard)
 
 
-def take_up(old: Settings, new: Settings) -> tuple[Settings, list[str], list[str]]:
+def merge_settings(old: Settings, new: Settings) -> tuple[Settings, list[str], list[str]]:
     """The settings to run with, the keys whose changes were applied, and those that need a restart."""
     changed = [setting for setting in fields(Settings) if _value(old, setting) != _value(new, setting)]
     live = [setting for setting in changed if key_of(setting) in LIVE]

@@ -28,7 +28,7 @@ from myna.cli import (
 from myna.cli.chat.verb import chat
 from myna.cli.console import print_error, say
 from myna.cli.doctor.verb import doctor
-from myna.cli.help_language import speak_chinese
+from myna.cli.help_language import translate_help
 from myna.cli.language import is_chinese, translated
 from myna.cli.local_servers import find_server
 from myna.cli.usage_errors import explained
@@ -42,7 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="""Language models on your own machine, behind OpenAI's API.
 
-    Start with `myna serve`: it downloads a model the first time and prints a first request to paste.
+    Start with `myna serve`: it downloads a model the first time and prints a sample request.
     Every setting can also be a MYNA_* variable or a line of myna.toml (see docs/configuration.md).""",
 )
 app.command("serve")(serve.serve)
@@ -107,7 +107,7 @@ def run() -> int:
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
     if is_chinese():
-        speak_chinese(group)
+        translate_help(group)
     try:
         return group.main(prog_name="myna", standalone_mode=False) or 0
     except (typer.Abort, EOFError):

@@ -31,7 +31,7 @@ from myna.cli.key import has_no_key_yet, server_keys
 from myna.cli.local_servers import recorded
 from myna.cli.log_thread import ThreadedLog
 from myna.cli.machine import note_better_model, this_machine
-from myna.cli.readiness import tell_systemd_ready
+from myna.cli.readiness import notify_systemd_ready
 from myna.cli.reloading import Reloader
 from myna.cli.served_models import FAKE, ServedModels, check_sizes, choose_models
 from myna.core.errors import ConfigurationError, OperatorError
@@ -69,12 +69,12 @@ def run_server(read: Callable[[], Settings]) -> None:
     check_settings(settings)
     num_descriptors = check_descriptors()
     with open_listener(settings) as listener:
-        offer = choose_models(settings)
+        served = choose_models(settings)
         start_logging(settings)
-        check_sizes(offer, settings.models_bytes)
+        check_sizes(served, settings.models_bytes)
         note_better_model(settings)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(settings, offer, listener, read, num_descriptors))
+            runner.run(_run(settings, served, listener, read, num_descriptors))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -170,22 +170,22 @@ def set_log_level(level: str) -> None:
     logging.getLogger("myna").setLevel(level.upper())  # libraries log at WARNING only
 
 
-def make_pool(settings: Settings, offer: ServedModels, backends: Backends) -> ModelPool:
+def make_pool(settings: Settings, served: ServedModels, backends: Backends) -> ModelPool:
     return ModelPool(
-        offer.look(backends.announced, backends.embeds),
+        served.look(backends.announced, backends.embeds),
         backends.prepare,
-        delete_files=offer.forget,
-        limits=pool_limits(settings, offer),
+        delete_files=served.forget,
+        limits=pool_limits(settings, served),
     )
 
 
-def pool_limits(settings: Settings, offer: ServedModels) -> PoolLimits:
+def pool_limits(settings: Settings, served: ServedModels) -> PoolLimits:
     return PoolLimits(
         models_bytes=settings.models_bytes,
         memory_bytes=settings.memory_bytes,
         context_tokens=settings.context_tokens,
         idle_s=settings.idle_s,
-        keep=offer.default,
+        keep=served.default,
         max_waiting=settings.max_queue,
     )
 
@@ -298,28 +298,28 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
 
 async def _run(
     settings: Settings,
-    offer: ServedModels,
+    served: ServedModels,
     listener: socket.socket,
     read: Callable[[], Settings],
     num_descriptors: int,
 ) -> None:
     certificate = read_certificate(settings)
     backends = backends_of(settings)
-    pool = make_pool(settings, offer, backends)
+    pool = make_pool(settings, served, backends)
     is_new_key = has_no_key_yet(settings)
     keys = () if settings.no_auth else server_keys(settings)
     services = make_services(settings, pool, backends, keys)
     app = create_app(services, http_options(settings))
     url = base_url(*_address(listener), settings)
-    banner = Banner(url, offer.default, keys[0] if keys else "", is_new_key=is_new_key)
+    banner = Banner(url, served.default, keys[0] if keys else "", is_new_key=is_new_key)
     loading: list[asyncio.Task[None]] = []
     servers: list[Server] = []
 
-    def apply(settings: Settings, offer: ServedModels) -> None:
+    def apply(settings: Settings, served: ServedModels) -> None:
         if certificate is not None:
             certificate.reload()
         backends.change(backend_options(settings), backend_sections(settings))
-        pool.reconfigure(offer.look(backends.announced, backends.embeds), pool_limits(settings, offer))
+        pool.reconfigure(served.look(backends.announced, backends.embeds), pool_limits(settings, served))
         app.options = http_options(settings)
         set_log_level(settings.log_level)
         for server in servers:
@@ -327,7 +327,7 @@ async def _run(
 
     def on_start(server: Server) -> None:
         servers.append(server)
-        loading.append(asyncio.create_task(_load_first(pool, offer.default, server, on_ready)))
+        loading.append(asyncio.create_task(_load_first(pool, served.default, server, on_ready)))
 
     def on_ready(kind: Kind) -> None:
         banner.show(kind)
@@ -371,7 +371,7 @@ async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Cal
             gc.collect()
             gc.freeze()  # else each full collection would look at all that was imported, for some 100 ms
             on_ready(_kind(served))
-        tell_systemd_ready()
+        notify_systemd_ready()
     except BaseException:
         server.stop()
         raise

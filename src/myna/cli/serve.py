@@ -54,7 +54,7 @@ def serve(
     - `myna serve smollm2-135m-instruct --port 8123`
     - `myna serve ./my-model.gguf --context 8192 --memory 2G`
     - `myna serve ./Qwen3-4B`: a folder of safetensors, on vLLM; see `myna engines install`
-    - `myna serve --engine fake`: the API without a model, for trying clients
+    - `myna serve --engine fake`: the API without a model, for testing clients
     """
     flags: dict[str, object] = {
         "model": model,

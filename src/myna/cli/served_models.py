@@ -204,10 +204,10 @@ def _own_file(id: str, path: Path) -> tuple[LocalModel, ModelFileError | None]:
         return LocalModel(id, path.absolute(), "user", modified, size, "file"), exc
 
 
-def check_sizes(offer: ServedModels, limit_bytes: int) -> None:
+def check_sizes(served: ServedModels, limit_bytes: int) -> None:
     """Warn about models that can never be loaded here. Raises `ModelTooLarge` if the default is one."""
     most = capacity(read_memory(), limit_bytes)
-    for file in offer.files:
+    for file in served.files:
         if file.num_bytes + WORKER_BYTES > most:
             error = ModelTooLarge(
                 N_(
@@ -218,7 +218,7 @@ def check_sizes(offer: ServedModels, limit_bytes: int) -> None:
                     limit=megabytes(most),
                 )
             )
-            if file.id == offer.default:
+            if file.id == served.default:
                 raise error
             _log.warning("%s", error.message)
 

@@ -67,14 +67,12 @@ def usage(
             sums = ledger.sums(UsageFilter(start_s, projects=projects), _DAY_S, _CSV_GROUPS)
             typer.echo(csv_text(sums, _CSV_GROUPS), nl=False)
         else:
-            _show(ledger, UsageFilter(_midnight_s(days), projects=projects), days, names, as_json=as_json)
+            _show(ledger, UsageFilter(_midnight_s(days), projects=projects), names, as_json=as_json)
     finally:
         ledger.close()
 
 
-def _show(
-    ledger: LedgerStore, wanted: UsageFilter, days: int, names: dict[str, str], *, as_json: bool
-) -> None:
+def _show(ledger: LedgerStore, wanted: UsageFilter, names: dict[str, str], *, as_json: bool) -> None:
     total = next(iter(ledger.sums(wanted, 0)), None)
     groups = {name: ledger.sums(wanted, 0, (name,)) for name, _ in _GROUPS}
     if as_json:

@@ -184,14 +184,14 @@ class ChoiceOutput:
     def _take_answer(self, thought: ThoughtReader) -> str:
         """The text of the tokens that turned out to belong to the answer."""
         text, may_stop = "", self.num_tokens > self._min_tokens
-        for data in thought.fates.take():
+        for data in thought.classifier.take():
             entry = self._undecided_logprobs.popleft() if self._undecided_logprobs else None
             if data is None:
                 continue  # the thought's log-probabilities are not reported
             if entry is not None:
                 self._held_logprobs.append(entry)
             text += self._text.push_bytes(data, may_stop=may_stop)
-        self.num_reasoning_tokens = thought.fates.num_thought_tokens
+        self.num_reasoning_tokens = thought.classifier.num_thought_tokens
         return text
 
     def _thought_delta(self, text: str) -> TextDelta:

@@ -11,7 +11,7 @@ from typing import Final
 
 from myna.core.harmony import CALL_END, CALL_HEAD, FUNCTIONS, MESSAGE
 from myna.core.overlap import overlap
-from myna.decoding.token_fates import WHITE, Fate, ThoughtDecoder, TokenClassifier
+from myna.decoding.token_classifier import WHITE, ByteKind, ThoughtDecoder, TokenClassifier
 
 _MESSAGE: Final = MESSAGE.encode()
 _MARKS: Final = (
@@ -32,21 +32,21 @@ class HarmonyText:
 
     __slots__ = (
         "_decoder",
-        "_fate",
         "_has_answer",
         "_has_calls",
         "_in_body",
         "_is_call",
+        "_kind",
         "_prefix",
-        "fates",
+        "classifier",
     )
 
     def __init__(self, *, has_calls: bool) -> None:
-        self.fates = TokenClassifier()
+        self.classifier = TokenClassifier()
         self._decoder = ThoughtDecoder()
         self._has_calls = has_calls
         self._in_body = self._has_answer = self._is_call = False
-        self._fate: Fate = "answer"
+        self._kind: ByteKind = "answer"
         self._prefix = b""  # shown with the next part of the answer
 
     @property
@@ -55,7 +55,7 @@ class HarmonyText:
         return False
 
     def push(self, data: bytes) -> str:
-        self.fates.add(data)
+        self.classifier.add(data)
         shown, goes_on = "", True
         while goes_on:
             text, goes_on = self._read_body() if self._in_body else self._read_head()
@@ -67,12 +67,12 @@ class HarmonyText:
         shown = ""
         if self._in_body:
             shown = self._add(self._num_ready()) + self._end_body()
-        self.fates.decide(len(self.fates.held), "markup")
+        self.classifier.decide(len(self.classifier.held), "markup")
         return shown
 
     def _read_head(self) -> tuple[str, bool]:
         """Read up to the message's text. Returns the thought to show, and whether there may be more."""
-        held = self.fates.held
+        held = self.classifier.held
         text = held.lstrip(WHITE)
         if not any(text.startswith(head) or head.startswith(text) for head in _HEADS):
             self._begin_body("answer", 0)  # the model leaves out the header
@@ -98,40 +98,40 @@ class HarmonyText:
             self._begin_body("answer", num_bytes)
             self._prefix += b"\n" if self._has_answer else b""
 
-    def _begin_body(self, fate: Fate, num_bytes: int) -> None:
-        self.fates.decide(num_bytes, "thought" if fate == "thought" else "markup")
-        self._in_body, self._fate = True, fate
+    def _begin_body(self, kind: ByteKind, num_bytes: int) -> None:
+        self.classifier.decide(num_bytes, "thought" if kind == "thought" else "markup")
+        self._in_body, self._kind = True, kind
 
     def _read_body(self) -> tuple[str, bool]:
         """Read the message's text up to a mark. Returns the thought to show, and whether there may be
         more."""
-        held = self.fates.held
+        held = self.classifier.held
         found = _MARK.search(held)
         if found is None:
             return self._add(self._num_ready()), False
         shown, mark = self._add(found.start()), found[0]
-        fate: Fate = "thought" if self._fate == "thought" else "markup"
-        self.fates.decide(len(self.fates.held) - len(held) + found.start(), fate)  # white space
+        kind: ByteKind = "thought" if self._kind == "thought" else "markup"
+        self.classifier.decide(len(self.classifier.held) - len(held) + found.start(), kind)  # white space
         if mark in (_MESSAGE, b"<|constrain|>"):
-            self.fates.decide(len(mark), fate)
+            self.classifier.decide(len(mark), kind)
             return shown, True
         shown += self._end_body()
         if mark not in (b"<|start|>", b"<|channel|>"):
-            self.fates.decide(len(mark), fate)
+            self.classifier.decide(len(mark), kind)
         return shown, True
 
     def _num_ready(self) -> int:
         """The bytes that can't become a mark."""
-        held = self.fates.held
+        held = self.classifier.held
         return len(held) - max(overlap(held, mark) for mark in _MARKS)
 
     def _add(self, num_bytes: int) -> str:
         """Decide the message's next bytes, except white space at the end of a thought."""
-        if self._fate == "thought":
-            num_bytes = len(self.fates.held[:num_bytes].rstrip(WHITE))
-            return self._decoder.show(self.fates.decide(num_bytes, "thought"))
+        if self._kind == "thought":
+            num_bytes = len(self.classifier.held[:num_bytes].rstrip(WHITE))
+            return self._decoder.show(self.classifier.decide(num_bytes, "thought"))
         if num_bytes:
-            self.fates.decide(num_bytes, "answer", self._prefix)
+            self.classifier.decide(num_bytes, "answer", self._prefix)
             self._prefix = b""
             self._has_answer |= not self._is_call
         return ""
@@ -139,4 +139,4 @@ class HarmonyText:
     def _end_body(self) -> str:
         self._prefix = CALL_END.encode() if self._is_call else b""
         self._in_body = self._is_call = False
-        return self._decoder.show(b"", is_last=True) if self._fate == "thought" else ""
+        return self._decoder.show(b"", is_last=True) if self._kind == "thought" else ""

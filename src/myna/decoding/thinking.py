@@ -6,15 +6,15 @@ from typing import Literal, Protocol
 
 from myna.core.overlap import overlap
 from myna.core.requests import NO_CALLS, CallMarks, Thought
-from myna.decoding.token_fates import WHITE, ThoughtDecoder, TokenClassifier
+from myna.decoding.token_classifier import WHITE, ThoughtDecoder, TokenClassifier
 
 _Phase = Literal["before", "inside", "behind", "answer", "over"]
 
 
 class ThoughtReader(Protocol):
-    """Tells a choice's thoughts from its answer. `fates` has what each token contributes to the answer."""
+    """Separates a choice's thoughts from its answer. `classifier` has what each token contributes to it."""
 
-    fates: TokenClassifier
+    classifier: TokenClassifier
 
     @property
     def is_over(self) -> bool:
@@ -50,7 +50,7 @@ class ThoughtText:
         "_is_constrained",
         "_opening",
         "_phase",
-        "fates",
+        "classifier",
     )
 
     def __init__(
@@ -64,7 +64,7 @@ class ThoughtText:
         self._is_constrained = is_constrained
         self._phase: _Phase = "inside" if thought.is_open else "before"
         self._decoder = ThoughtDecoder()
-        self.fates = TokenClassifier()
+        self.classifier = TokenClassifier()
 
     @property
     def is_over(self) -> bool:
@@ -76,18 +76,18 @@ class ThoughtText:
         return self._phase not in ("before", "inside")
 
     def push(self, data: bytes) -> str:
-        self.fates.add(data)
+        self.classifier.add(data)
         return self._read()
 
     def finish(self) -> str:
-        held, shown = self.fates.held, ""
+        held, shown = self.classifier.held, ""
         if self._phase == "inside":
             shown = self._decoder.show(held.rstrip(WHITE), is_last=True)
-            self.fates.decide(len(held), "thought")
+            self.classifier.decide(len(held), "thought")
         elif self._phase == "before":  # perhaps a part of the begin mark, perhaps not
-            self.fates.decide(len(held), "answer")
+            self.classifier.decide(len(held), "answer")
         else:  # a part of a mark around the answer
-            self.fates.decide(len(held), "thought")
+            self.classifier.decide(len(held), "thought")
         self._phase = "over"
         return shown
 
@@ -106,11 +106,11 @@ class ThoughtText:
 
     def _open(self) -> tuple[str, bool]:
         """White space before an answer without a thought belongs to the answer."""
-        text = self.fates.held.lstrip(WHITE)
-        num_white = len(self.fates.held) - len(text)
+        text = self.classifier.held.lstrip(WHITE)
+        num_white = len(self.classifier.held) - len(text)
         for mark, phase in ((self._begin, "inside"), (self._opening, "answer")):
             if mark and text.startswith(mark):
-                self.fates.decide(num_white + len(mark), "thought")
+                self.classifier.decide(num_white + len(mark), "thought")
                 self._phase = "inside" if phase == "inside" else "answer"
                 return "", True
             if mark.startswith(text):
@@ -119,31 +119,31 @@ class ThoughtText:
         return "", True
 
     def _think(self) -> tuple[str, bool]:
-        held = self.fates.held
+        held = self.classifier.held
         at = held.find(self._end)
         if at >= 0:
             shown = self._decoder.show(held[:at].rstrip(WHITE), is_last=True)
-            self.fates.decide(at + len(self._end), "thought")
+            self.classifier.decide(at + len(self._end), "thought")
             if self._is_constrained:
-                self.fates.drop_rest_of_token()
+                self.classifier.drop_rest_of_token()
             self._phase = "behind"
             return shown, True
         ready = held[: len(held) - overlap(held, self._end)].rstrip(WHITE)
-        return self._decoder.show(self.fates.decide(len(ready), "thought")), False
+        return self._decoder.show(self.classifier.decide(len(ready), "thought")), False
 
     def _begin_answer(self) -> tuple[str, bool]:
         """After a thought: white space, another thought, or the answer."""
-        held = self.fates.held
+        held = self.classifier.held
         text = held.lstrip(WHITE)
         is_open = any(mark.startswith(held) for mark in self._calls)
         is_call = any(held.startswith(mark) for mark in self._calls)
         if not (is_open or is_call):
-            self.fates.decide(len(held) - len(text), "markup" if text else "thought")
+            self.classifier.decide(len(held) - len(text), "markup" if text else "thought")
         if not text:
             return "", False
         for mark, phase in ((self._begin, "inside"), (self._opening, "answer")):
             if mark and text.startswith(mark):
-                self.fates.decide(len(self.fates.held) - len(text) + len(mark), "thought")
+                self.classifier.decide(len(self.classifier.held) - len(text) + len(mark), "thought")
                 self._phase = "inside" if phase == "inside" else "answer"
                 return "", True
             if mark.startswith(text):
@@ -156,19 +156,19 @@ class ThoughtText:
         return "", True
 
     def _answer(self) -> tuple[str, bool]:
-        held = self.fates.held
+        held = self.classifier.held
         if not self._close:
-            self.fates.decide(len(held), "answer")
+            self.classifier.decide(len(held), "answer")
             self._phase = "over"
             return "", False
         at = held.find(self._close)
         if at >= 0:
-            self.fates.decide(at, "answer")
-            self.fates.decide(len(self._close), "thought")
+            self.classifier.decide(at, "answer")
+            self.classifier.decide(len(self._close), "thought")
             self._phase = "behind"
             return "", True
         num_held = max(overlap(held, self._close), overlap(held, self._ending))
-        self.fates.decide(len(held) - num_held, "answer")
+        self.classifier.decide(len(held) - num_held, "answer")
         return "", False
 
 

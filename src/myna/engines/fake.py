@@ -75,7 +75,7 @@ def script(prompt: Sequence[int], num_tokens: int) -> list[int]:
     return answer
 
 
-def obey(text: Sequence[int]) -> None:
+def run_directives(text: Sequence[int]) -> None:
     """Follow the directives in a text that aren't about its continuation: wait, fail, crash or hang."""
     state = _TextState()
     state.feed(text)

@@ -58,7 +58,7 @@ class FakeEmbeddingEngine:
         assert all(0 < len(text) <= info.context_tokens for text in texts)
         assert sum(map(len, texts)) <= info.kv_tokens
         for text in texts:
-            fake.obey(text)
+            fake.run_directives(text)
         return np.stack([vector(text) for text in texts])
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:

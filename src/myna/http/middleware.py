@@ -32,8 +32,8 @@ Middleware = Callable[[ASGIApp], ASGIApp]
 
 def wrap(app: ASGIApp, layers: Sequence[Middleware]) -> ASGIApp:
     """The application wrapped in the layers; the first is outermost."""
-    for layer in reversed(layers):
-        app = layer(app)
+    for middleware in reversed(layers):
+        app = middleware(app)
     return app
 
 
@@ -132,7 +132,7 @@ class BackendHeaders:
         await self._app(scope, receive, send)
 
 
-class Gate:
+class RequestTracker:
     """Counts running requests; rejects new ones when there are too many for this process, independently of
     the models' own queues, and while the server shuts down."""
 
@@ -145,8 +145,8 @@ class Gate:
         self._abort = asyncio.Event()
         self.is_draining = False
 
-    def layer(self, app: ASGIApp) -> ASGIApp:
-        async def gated(scope: Scope, receive: Receive, send: Send) -> None:
+    def middleware(self, app: ASGIApp) -> ASGIApp:
+        async def tracked(scope: Scope, receive: Receive, send: Send) -> None:
             task = asyncio.current_task()
             if scope["type"] != "http" or task is None or not scope["path"].startswith("/v1/"):
                 await app(scope, receive, send)
@@ -169,9 +169,9 @@ class Gate:
             finally:
                 self._leave(task)
 
-        return gated
+        return tracked
 
-    def join(self, task: "asyncio.Task[None]") -> None:
+    def track(self, task: "asyncio.Task[None]") -> None:
         """Count a task that continues after its request: the drain waits for it, and cancels it when the time
         is up."""
         self._running.add(task)

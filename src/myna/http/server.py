@@ -13,7 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from myna.http.connection_limit import ConnectionLimit
-from myna.http.middleware import Gate
+from myna.http.middleware import RequestTracker
 from myna.http.protocol import BoundedProtocol
 from myna.http.tls import Certificate
 
@@ -31,9 +31,11 @@ class Server(uvicorn.Server):
     """Uvicorn that drains before it stops: the first signal rejects new requests and waits for the running
     ones, the second aborts them. `serve` returns in both cases, so that the process exits with 0."""
 
-    def __init__(self, config: uvicorn.Config, gate: Gate, *, drain_s: float, on_start: Callable[[], None]):
+    def __init__(
+        self, config: uvicorn.Config, tracker: RequestTracker, *, drain_s: float, on_start: Callable[[], None]
+    ):
         super().__init__(config)
-        self._gate = gate
+        self._tracker = tracker
         self.drain_s = drain_s
         self._on_start = on_start
         self._draining: asyncio.Task[None] | None = None
@@ -69,7 +71,7 @@ class Server(uvicorn.Server):
         if self._draining is None:
             self._draining = asyncio.get_running_loop().create_task(self._drain())
         else:
-            self._gate.abort_running()
+            self._tracker.abort_running()
 
     async def main_loop(self) -> None:
         """Uvicorn polls ten times per second whether it should exit; this waits for an event, and renews the
@@ -80,7 +82,7 @@ class Server(uvicorn.Server):
 
     async def _drain(self) -> None:
         try:
-            await self._gate.drain(self.drain_s)
+            await self._tracker.drain(self.drain_s)
         except Exception:
             log.exception("draining failed: the server exits now")
         self.should_exit = True

@@ -14,7 +14,7 @@ import msgspec
 from myna.core.conversation import Message, TextPart, ToolSpec
 from myna.prompts.call_formats.base import CallFormat
 from myna.prompts.conversation import INSTRUCTIONS
-from myna.prompts.tool_text import spelled_call, spelled_result, spelled_tools
+from myna.prompts.tool_text import call_as_text, result_as_text, tools_as_text
 
 _BETWEEN: Final = "\n\n"
 
@@ -102,11 +102,11 @@ def adapt(
     if way.calls & 1:
         adapted = [part for message in adapted for part in _divided(message)]
     if way.spelling & 2:
-        adapted = [spelled_call(m, form) if m.tool_calls else m for m in adapted]
+        adapted = [call_as_text(m, form) if m.tool_calls else m for m in adapted]
     if way.spelling & 1:
-        adapted = [spelled_result(m) if m.role == "tool" else m for m in adapted]
+        adapted = [result_as_text(m) if m.role == "tool" else m for m in adapted]
     if way.tools and tools:
-        adapted = [Message.of("system", spelled_tools(tools, form)), *adapted]
+        adapted = [Message.of("system", tools_as_text(tools, form)), *adapted]
         tools = ()
     adapted = _INSTRUCTION_STEPS[way.instructions](adapted)
     if way.neighbours:

@@ -1,7 +1,7 @@
 """A model's chat template: checked once when the model is loaded, then turns messages into text.
 
 A template that can't take a conversation as it is gets a rewritten one: the first of `adaptations` in which
-it shows all words, found with the conversation's shadow. `render_pool` runs the template, and `renderer`
+it shows all words, found with placeholders for the texts. `render_pool` runs the template, and `renderer`
 tokenizes the result.
 """
 
@@ -20,8 +20,13 @@ from myna.prompts.call_formats.base import CallFormat
 from myna.prompts.call_formats.table import BARE
 from myna.prompts.conversation import Wrap, chat_variables, check_tools, wrapped
 from myna.prompts.failing_part import WHOLE, find_part
+from myna.prompts.placeholders import (
+    PlaceholderConversation,
+    RenderedPlaceholders,
+    compare,
+    with_placeholders,
+)
 from myna.prompts.render_pool import TemplateFault, shared_pool
-from myna.prompts.shadow import Shadow, Shown, cast, compare
 from myna.prompts.template_bounds import TemplateOutOfBounds
 from myna.prompts.template_probe import TemplateFeatures
 from myna.prompts.template_sandbox import CompiledTemplate, TemplateRefusal
@@ -109,7 +114,7 @@ class ChatTemplate:
         render = self._render_values or shared_pool().for_request(self.source)
         attempt = _Attempt(self.features, form, fixed, render)
         try:
-            way = self._known_adaptation(cast(messages, tools), attempt)
+            way = self._known_adaptation(with_placeholders(messages, tools), attempt)
             return attempt.text(*wrapped(messages, tools, wrap), way)
         except _Rejected as exc:
             attempt.text(messages, tools, exc.way)  # raises, in the words about this conversation
@@ -119,14 +124,14 @@ class ChatTemplate:
                 N_("The model's chat template was stopped: {reason}.", reason=exc), param="messages"
             ) from exc
 
-    def _known_adaptation(self, shadow: Shadow, attempt: "_Attempt") -> Adaptation:
-        """Remembers those of recent shadows: of short conversations there are few."""
-        text = repr((shadow.messages, shadow.tools, attempt.form.name, attempt.fixed))
+    def _known_adaptation(self, marked: PlaceholderConversation, attempt: "_Attempt") -> Adaptation:
+        """Remembers those of recent conversations of placeholders: there are few short ones."""
+        text = repr((marked.messages, marked.tools, attempt.form.name, attempt.fixed))
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         with self._lock:
             way = self._adaptations.pop(key, None)
         if way is None:
-            way = _adaptation(shadow, attempt)
+            way = _adaptation(marked, attempt)
         with self._lock:
             self._adaptations[key] = way
             if len(self._adaptations) > _MAX_REMEMBERED:
@@ -158,11 +163,11 @@ class _Attempt:
         except (TemplateRefusal, TemplateFault) as exc:
             raise _failed(exc, self._failing_part(messages, tools, way)) from exc
 
-    def shown(self, shadow: Shadow, way: Adaptation) -> Shown | None:
-        """What the template makes of a shadow; None if it fails."""
-        adapted, _ = adapt(shadow.messages, shadow.tools, way, self.form)
+    def shown(self, marked: PlaceholderConversation, way: Adaptation) -> RenderedPlaceholders | None:
+        """What the template makes of the placeholders; None if it fails."""
+        adapted, _ = adapt(marked.messages, marked.tools, way, self.form)
         try:
-            return compare(self._text(shadow.messages, shadow.tools, way), adapted, shadow)
+            return compare(self._text(marked.messages, marked.tools, way), adapted, marked)
         except (TemplateRefusal, TemplateFault, InvalidRequest):
             return None
 
@@ -184,22 +189,22 @@ class _Attempt:
         return self.render({**self.fixed, **chat_variables(*adapted, self.features.forms)})
 
 
-def _adaptation(shadow: Shadow, attempt: _Attempt) -> Adaptation:
+def _adaptation(marked: PlaceholderConversation, attempt: _Attempt) -> Adaptation:
     """The first in which the template shows all words in order; else the first in another order. Raises
     `InvalidRequest` if there is none."""
     features = attempt.features
     ways = adaptations(
-        shadow.messages, shadow.tools, has_tools=features.has_tools, has_calls=features.has_calls
+        marked.messages, marked.tools, has_tools=features.has_tools, has_calls=features.has_calls
     )
     tried = set[object]()
-    failures = list[Shown | None]()
+    failures = list[RenderedPlaceholders | None]()
     unordered: Adaptation | None = None
     for way in ways:
-        adapted = adapt(shadow.messages, shadow.tools, way, attempt.form)
+        adapted = adapt(marked.messages, marked.tools, way, attempt.form)
         if adapted in tried:
             continue
         tried.add(adapted)
-        shown = attempt.shown(shadow, way)
+        shown = attempt.shown(marked, way)
         if shown is not None and shown.is_complete:
             if shown.is_ordered:
                 return way
@@ -212,14 +217,14 @@ def _adaptation(shadow: Shadow, attempt: _Attempt) -> Adaptation:
     first = failures[0]
     if first is None:
         raise _Rejected(ways[0])
-    place = next((shadow.places[n] for n in (*first.lost, *first.repeated) if n in shadow.places), None)
+    place = next((marked.places[n] for n in (*first.lost, *first.repeated) if n in marked.places), None)
     if place is None:
         raise _not_shown()
     raise InvalidRequest(
         N_(
             "The model's chat template can't show messages[{place}] (role {role!r}) in this conversation.",
             place=place,
-            role=shadow.messages[place].role,
+            role=marked.messages[place].role,
         ),
         param=f"messages.[{place}]",
     )

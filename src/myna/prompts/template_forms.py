@@ -1,5 +1,5 @@
-"""Finds the form in which a chat template takes each value, by rendering conversations of needles in every
-form. Runs the template, so only `render_process` may use it."""
+"""Finds the form in which a chat template takes each value, by rendering conversations of
+placeholders in every form. Runs the template, so only `render_process` may use it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -10,7 +10,7 @@ import msgspec
 
 from myna.core.conversation import Message, ToolCall, ToolSpec
 from myna.prompts.conversation import Content, NoTools, TemplateForms, ToolsName, chat_variables
-from myna.prompts.shadow import Shadow, cast, compare
+from myna.prompts.placeholders import PlaceholderConversation, compare, with_placeholders
 
 # Renders the variables of a conversation; None if the template fails.
 Write = Callable[[Mapping[str, object]], str | None]
@@ -35,20 +35,20 @@ def find_basic_forms(write: Write) -> TemplateForms | None:
     """The forms of a simple message; None if the template doesn't show its text in any."""
     contents: tuple[Content, ...] = ("text", "parts")
     no_tools_forms: tuple[NoTools, ...] = ("none", "undefined")
-    shadow = cast([_USER])
+    marked = with_placeholders([_USER])
     for has_functions, no_tools, content in product((False, True), no_tools_forms, contents):
         forms = TemplateForms(content=content, no_tools=no_tools, has_functions=has_functions)
-        if _shows(write, shadow, forms):
+        if _shows(write, marked, forms):
             return forms
     return None
 
 
 def find_call_forms(write: Write, basic: TemplateForms, *, has_tools: bool) -> TemplateForms | None:
     """The forms of calls and their results; None if the template doesn't show calls in any."""
-    whole = cast([_USER, _CALL, _RESULT, _ANSWER, _USER], _TOOLS if has_tools else ())
-    for shadow in (whole, cast([_USER, _CALL, _RESULT]), cast([_USER, _CALL])):
+    whole = with_placeholders([_USER, _CALL, _RESULT, _ANSWER, _USER], _TOOLS if has_tools else ())
+    for marked in (whole, with_placeholders([_USER, _CALL, _RESULT]), with_placeholders([_USER, _CALL])):
         for forms in _call_forms(basic):
-            if _shows(write, shadow, forms):
+            if _shows(write, marked, forms):
                 return forms
     return None
 
@@ -56,9 +56,9 @@ def find_call_forms(write: Write, basic: TemplateForms, *, has_tools: bool) -> T
 def find_thought_key(write: Write, forms: TemplateForms) -> TemplateForms:
     """The forms with the key under which the template shows thoughts."""
     for messages, key in product(_THOUGHTS, ("reasoning_content", "reasoning", "thinking")):
-        shadow, found = cast(messages), msgspec.structs.replace(forms, thought=key)
-        text = _rendered(write, shadow, found)
-        if text is not None and not compare(text, shadow.messages, _strict(shadow)).lost:
+        marked, found = with_placeholders(messages), msgspec.structs.replace(forms, thought=key)
+        text = _rendered(write, marked, found)
+        if text is not None and not compare(text, marked.messages, _strict(marked)).lost:
             return found
     return forms
 
@@ -68,7 +68,7 @@ def find_tools_name(write: Write, forms: TemplateForms) -> TemplateForms | None:
     names: tuple[ToolsName, ...] = ("tools", "xml_tools")
     for name in names:
         found = msgspec.structs.replace(forms, tools_name=name)
-        if _shows(write, cast([_USER], _TOOLS), found):
+        if _shows(write, with_placeholders([_USER], _TOOLS), found):
             return found
     return None
 
@@ -76,9 +76,9 @@ def find_tools_name(write: Write, forms: TemplateForms) -> TemplateForms | None:
 def find_tool_forms(write: Write, forms: TemplateForms) -> TemplateForms:
     """The forms with that of declared tools: a few templates fail on a parameter without a description."""
     described = msgspec.structs.replace(forms, describes_parameters=True)
-    shadow = cast([_USER], _UNDESCRIBED)
-    fails = _rendered(write, shadow, forms) is None
-    return described if fails and _rendered(write, shadow, described) is not None else forms
+    marked = with_placeholders([_USER], _UNDESCRIBED)
+    fails = _rendered(write, marked, forms) is None
+    return described if fails and _rendered(write, marked, described) is not None else forms
 
 
 def _call_forms(basic: TemplateForms) -> Iterator[TemplateForms]:
@@ -90,18 +90,18 @@ def _call_forms(basic: TemplateForms) -> Iterator[TemplateForms]:
         )
 
 
-def _strict(shadow: Shadow) -> Shadow:
+def _strict(marked: PlaceholderConversation) -> PlaceholderConversation:
     """Where thoughts count, too."""
-    return replace(shadow, thoughts=frozenset())
+    return replace(marked, thoughts=frozenset())
 
 
-def _shows(write: Write, shadow: Shadow, forms: TemplateForms) -> bool:
-    text = _rendered(write, shadow, forms)
+def _shows(write: Write, marked: PlaceholderConversation, forms: TemplateForms) -> bool:
+    text = _rendered(write, marked, forms)
     if text is None:
         return False
-    shown = compare(text, shadow.messages, shadow)
+    shown = compare(text, marked.messages, marked)
     return shown.is_complete and shown.is_ordered
 
 
-def _rendered(write: Write, shadow: Shadow, forms: TemplateForms) -> str | None:
-    return write(chat_variables(shadow.messages, shadow.tools, forms))
+def _rendered(write: Write, marked: PlaceholderConversation, forms: TemplateForms) -> str | None:
+    return write(chat_variables(marked.messages, marked.tools, forms))

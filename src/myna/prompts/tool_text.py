@@ -19,7 +19,7 @@ _PREAMBLE = (
 _EXAMPLE = ToolCall("call00001", "its_name", '{"an_argument": "its value"}')
 
 
-def spelled_tools(tools: Sequence[ToolSpec], form: CallFormat) -> str:
+def tools_as_text(tools: Sequence[ToolSpec], form: CallFormat) -> str:
     """The instruction that declares the tools, and how to call them."""
     listed = "\n".join(_line(tool) for tool in tools)
     return _PREAMBLE.format(tools=listed, call=form.write([_EXAMPLE]))
@@ -31,7 +31,7 @@ def _line(tool: ToolSpec) -> str:
     return json.dumps(spec, ensure_ascii=False)
 
 
-def spelled_call(message: Message, form: CallFormat) -> Message:
+def call_as_text(message: Message, form: CallFormat) -> Message:
     """The assistant's turn with its calls as text, in the format in which they are parsed; arguments that
     aren't an object, as models sometimes write, have a place in JSON only."""
     if any(parsed_arguments(call) is None for call in message.tool_calls):
@@ -40,6 +40,6 @@ def spelled_call(message: Message, form: CallFormat) -> Message:
     return msgspec.structs.replace(message, content=(TextPart(text),), tool_calls=())
 
 
-def spelled_result(message: Message) -> Message:
+def result_as_text(message: Message) -> Message:
     """The result as a turn of the user."""
     return Message.of("user", f"The function's result: {message.text}")

@@ -123,7 +123,7 @@ class BackgroundRuns:
     def __init__(self, store: BackgroundStore, threads: DatabaseThreads) -> None:
         self.server = secrets.token_hex(16)
         """This server's id as a runner."""
-        self.join: Callable[[asyncio.Task[None]], None] = lambda task: None
+        self.track: Callable[[asyncio.Task[None]], None] = lambda task: None
         """Makes the shutdown of the server wait for a task."""
         self._store = store
         self._threads = threads
@@ -178,7 +178,7 @@ class BackgroundRuns:
     def run(self, run: Run, work: Awaitable[None]) -> None:
         """Do the work in a task of its own. It must not raise."""
         run.task = asyncio.create_task(self._run(run, work))
-        self.join(run.task)
+        self.track(run.task)
         self._runs[run.id] = run
 
     async def flush(self, run: Run) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from myna.accounts.buckets import SEAT_S
+from myna.accounts.buckets import PERMIT_S
 from myna.accounts.limiting import (
     Attempt,
     Heartbeat,
@@ -37,7 +37,7 @@ from myna.http.record import RequestRecord
 from myna.request.live_accounts import LiveAccounts
 from myna.request.spending import LedgerSpending
 
-_HEARTBEAT_S: Final = SEAT_S / 3
+_HEARTBEAT_S: Final = PERMIT_S / 3
 _TIMEOUT_S: Final = 5.0
 _LAST_CHANGES_S: Final = 10.0
 
@@ -78,7 +78,7 @@ class Limiter:
         self._organization = organization
         self._server = secrets.token_bytes(8)
         self._queue = CounterQueue(counters)
-        self._seats: Counter[str] = Counter()
+        self._permits: Counter[str] = Counter()
         self._heartbeat_s = heartbeat_s
         self._heartbeat = SupervisedTask("sending rate-limit heartbeats", self._send_heartbeats)
         self._damaged: set[str] = set()
@@ -105,7 +105,7 @@ class Limiter:
         _add_headers(record, reservation.attempt)
         if reservation.attempt.refusal is not None:
             raise rate_limit_error(reservation.attempt.refusal, card.id, self._organization)
-        self._count_seats(counters, 1)
+        self._count_permits(counters, 1)
         return reservation
 
     async def may_use_priority(self, principal: Principal, card: ModelCard) -> bool:
@@ -135,7 +135,7 @@ class Limiter:
     async def settle(self, reservation: Reservation, used_tokens: int) -> None:
         """Release what was reserved and not used. Called exactly once, however the request ended."""
         counters = reservation.attempt.counters
-        self._count_seats(counters, -1)
+        self._count_permits(counters, -1)
         settlement = Settlement(reservation.attempt, reservation.estimate, used_tokens, self._server)
         with contextlib.suppress(Overloaded):  # already logged; the buckets refill with time
             await self._queue.settle(_names(counters), settlement)
@@ -161,18 +161,18 @@ class Limiter:
                 )
                 raise quota_error()
 
-    def _count_seats(self, counters: Sequence[LimitCounter], change: int) -> None:
-        """Track this server's seats, and send heartbeats while it has any."""
+    def _count_permits(self, counters: Sequence[LimitCounter], change: int) -> None:
+        """Track this server's permits, and send heartbeats while it has any."""
         for counter in counters:
             if counter.kind == "seats":
-                self._seats[counter.name] += change
-        if +self._seats:
+                self._permits[counter.name] += change
+        if +self._permits:
             self._heartbeat.start()
 
     async def _send_heartbeats(self) -> None:
         while True:
             await asyncio.sleep(self._heartbeat_s)
-            taken = dict(+self._seats)
+            taken = dict(+self._permits)
             if not taken:
                 return
             with contextlib.suppress(Overloaded):  # already logged

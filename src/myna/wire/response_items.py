@@ -7,7 +7,7 @@ model.
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BeforeValidator, Discriminator, Tag, TypeAdapter, ValidationError, model_validator
+from pydantic import BeforeValidator, Discriminator, Tag, TypeAdapter, model_validator
 
 from myna.wire import fields, validation_errors
 from myna.wire.response_parts import (
@@ -20,7 +20,7 @@ from myna.wire.response_parts import (
     text_of,
     text_part,
 )
-from myna.wire.validation import TAG, Items, WireModel, to_invalid_request
+from myna.wire.validation import TAG, Items, WireModel
 
 ROLES: Final = ("assistant", "system", "developer", "user")
 ITEM_TYPES: Final = (
@@ -298,18 +298,7 @@ OptionalInput = Annotated[
     ItemList | None, BeforeValidator(lambda value: None if value is None else _input(value))
 ]
 
-_LIST: Final = TypeAdapter[list[Item | ItemReference]](ItemList)
 _ONE: Final = TypeAdapter[Item | ItemReference](ItemParam)
-
-
-def read_items(value: object, param: str = "items") -> list[Item | ItemReference]:
-    """The items of a list that a client sent as that parameter. Raises `InvalidRequest` for the first
-    error."""
-    try:
-        return _LIST.validate_python(value)
-    except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
-    raise to_invalid_request({**first, "loc": (param, *first["loc"])})
 
 
 def read_stored(json: bytes) -> Item:

@@ -21,7 +21,7 @@ from myna.core.errors import ConfigurationError, ModelLoadFailed
 from myna.core.generator import ModelInfo
 from myna.core.translatable import N_
 from myna.workers import frames
-from myna.workers.allowance import allowance
+from myna.workers.confinement import confinement_of
 from myna.workers.connection import OnMessage
 from myna.workers.frames import Command, Load, LoadFailed, Ping, Pong, Ready, WorkerMessage, WorkerSpec
 from myna.workers.main import Launch
@@ -165,7 +165,7 @@ class WorkerProcess:
         is_measured = "COVERAGE_PROCESS_CONFIG" in os.environ
         program = self._program
         is_free = is_measured or not program.is_confined
-        launch = Launch(None if is_free else allowance(self._spec), theirs.fileno(), *inherited[1:])
+        launch = Launch(None if is_free else confinement_of(self._spec), theirs.fileno(), *inherited[1:])
         read_end, write_end = os.pipe()
         try:
             self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - milliseconds, and our own command

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests.api.responses.test_continuing import respond, shown
 from tests.api.stand_in import BytePrompting, error_of, serving
 from tests.http.scripted import Step, words
+from tests.wire.items import read_items
 
 from myna.accounts.sealing import Sealer
 from myna.accounts.secret import Secret
@@ -14,7 +15,7 @@ from myna.api.responses.messages import to_messages
 from myna.api.responses.truncation import fitting
 from myna.core.conversation import Message, ToolCall
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta
-from myna.wire.response_items import Item, ItemReference, read_items
+from myna.wire.response_items import Item, ItemReference
 
 CALL = {"type": "function_call", "call_id": "call_1", "name": "get", "arguments": '{"a": 1}'}
 OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "sun"}

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from tests.catalog.conversion.tiny_folders import FOLDERS, HEADS, TEXTS, write_bert_folder, write_safetensors
 
-from myna.catalog.conversion.convert import TYPES, import_folder
+from myna.catalog.conversion.convert import import_folder
 from myna.catalog.conversion.safetensors import read_tensors
+from myna.catalog.conversion.weight_types import ENCODERS
 from myna.catalog.partial import SilentProgress
 from myna.catalog.store import ModelStore, PulledRecord
 from myna.core.errors import ModelFileError
@@ -58,7 +59,7 @@ def test_vectors_are_those_of_sentence_transformers(
 
 
 def test_every_type_has_a_row_above() -> None:
-    assert set(TYPES) == {"f32", "f16", "bf16", "q8_0"}
+    assert set(ENCODERS) == {"f32", "f16", "bf16", "q8_0"}
 
 
 def test_the_store_finds_the_model_and_its_settings(store: ModelStore, tmp_path: Path) -> None:
@@ -255,7 +256,7 @@ def test_what_cannot_be_imported_is_named(
     assert not list(store.folder.glob("*"))
 
 
-@pytest.mark.parametrize("weight_type", TYPES)
+@pytest.mark.parametrize("weight_type", list(ENCODERS))
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
 def test_weights_that_are_not_finite_numbers_are_refused(
     value: float, weight_type: str, store: ModelStore, tmp_path: Path

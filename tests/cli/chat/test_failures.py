@@ -89,7 +89,7 @@ def test_an_error_body_of_another_shape_does_not_crash(
     script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script.answers.append((502, ["bad gateway"]))
-    assert "The server answered 502 Bad Gateway" in ask(script, capsys)[1]
+    assert "The server returned 502 Bad Gateway" in ask(script, capsys)[1]
 
 
 def test_an_answer_that_reached_its_length_says_so(

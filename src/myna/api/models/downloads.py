@@ -21,8 +21,8 @@ async def list_available(context: RequestContext) -> Response:
     downloads = context.services.downloads
     if downloads is None:
         return _json({"object": "list", "data": []})
-    listed, here = await downloads.offers()
-    shapes = [_offer(offer, offer.entry.id in here, downloads.find(offer.entry.id)) for offer in listed]
+    listed, here = await downloads.model_advice()
+    shapes = [_advice(advice, advice.entry.id in here, downloads.find(advice.entry.id)) for advice in listed]
     return _json({"object": "list", "data": shapes})
 
 
@@ -66,14 +66,14 @@ def _name(context: RequestContext) -> str:
     return name
 
 
-def _offer(offer: ModelAdvice, is_here: bool, download: Download | None) -> dict[str, object]:
-    entry = offer.entry
+def _advice(advice: ModelAdvice, is_here: bool, download: Download | None) -> dict[str, object]:
+    entry = advice.entry
     return {
         "id": entry.id,
         "object": "model.available",
         "owned_by": entry.owned_by,
         "size_bytes": entry.num_bytes,
-        "memory_bytes": offer.needed_bytes,
+        "memory_bytes": advice.needed_bytes,
         "context_tokens": entry.context_tokens,
         "capabilities": entry.capabilities,
         "languages": entry.languages,
@@ -81,10 +81,10 @@ def _offer(offer: ModelAdvice, is_here: bool, download: Download | None) -> dict
         "terms": entry.terms or None,
         "sources": _sources(entry),
         "is_here": is_here,
-        "fits": offer.fits,
-        "runs": offer.can_run,
-        "tokens_per_s": round(offer.tokens_per_s, 1),
-        "best_for": offer.best_for,
+        "fits": advice.fits,
+        "runs": advice.can_run,
+        "tokens_per_s": round(advice.tokens_per_s, 1),
+        "best_for": advice.best_for,
         "pull": None if download is None else _download(download),
     }
 

@@ -8,12 +8,12 @@ import msgspec
 
 from myna.accounts.sealing import Sealer
 from myna.api.responses.answer import ResponseFold
-from myna.api.responses.asker import asker_of
 from myna.api.responses.check import check_input
 from myna.api.responses.context import request_items
 from myna.api.responses.model import NO_OBJECT_TEXT, requested_card
 from myna.api.responses.output import Output
 from myna.api.responses.prepare import SUMMARY, prepare
+from myna.api.responses.requester import requester_of
 from myna.api.responses.schema import CompactRequest
 from myna.api.responses.shapes import Usage, new_response
 from myna.generation.json_parts import LazyArray, json_parts
@@ -63,7 +63,7 @@ async def compact_response(context: RequestContext) -> None:
         model = await context.open_model(card)
         tier = await served_tier(context, request.service_tier, card)
         asked = [*items.all, MessageItem(role="user", content=REQUEST_TEXT)]
-        prepared = await context.in_text_thread(prepare, request, asked, model, tier, asker_of(context))
+        prepared = await context.in_text_thread(prepare, request, asked, model, tier, requester_of(context))
         events = await context.generate(model, [prepared.generation])
         sealer = context.services.sealer
         output = Output(prepared.output_spec(request, ids, sealer))

@@ -3,11 +3,11 @@
 import msgspec
 from starlette.responses import Response
 
-from myna.api.responses.asker import asker_of
 from myna.api.responses.check import check_exclusive, check_input
 from myna.api.responses.context import request_items
 from myna.api.responses.model import NO_OBJECT_TEXT, requested_card
 from myna.api.responses.prepare import count_tokens
+from myna.api.responses.requester import requester_of
 from myna.api.responses.schema import InputTokensRequest
 from myna.request.auth import require
 from myna.request.context import RequestContext
@@ -32,6 +32,6 @@ async def count_input_tokens(context: RequestContext) -> Response:
         conversation_id=request.conversation_id,
     )
     model = await context.open_model(card)
-    num_tokens = await context.in_text_thread(count_tokens, request, items.all, model, asker_of(context))
+    num_tokens = await context.in_text_thread(count_tokens, request, items.all, model, requester_of(context))
     counted = msgspec.json.encode({"object": "response.input_tokens", "input_tokens": num_tokens})
     return Response(msgspec.json.format(counted), media_type="application/json")

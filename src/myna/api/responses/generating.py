@@ -6,9 +6,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from myna.api.responses.answer import ResponseFold
-from myna.api.responses.asker import asker_of
 from myna.api.responses.output import Output
 from myna.api.responses.prepare import prepare
+from myna.api.responses.requester import requester_of
 from myna.api.responses.schema import ResponsesRequest
 from myna.api.responses.shapes import Response
 from myna.catalog.registry import ModelCard
@@ -37,7 +37,7 @@ async def generate(
     """Start to generate what follows these items. `response` is the response before that."""
     model = await context.open_model(card)
     tier = await served_tier(context, request.service_tier, card)
-    prepared = await context.in_text_thread(prepare, request, items, model, tier, asker_of(context))
+    prepared = await context.in_text_thread(prepare, request, items, model, tier, requester_of(context))
     events = await context.generate(
         model, [prepared.generation], is_unbounded=request.max_output_tokens is None
     )

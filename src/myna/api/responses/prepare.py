@@ -66,20 +66,20 @@ class Prepared:
 
 
 def prepare(
-    request: ResponsesRequest, items: Sequence[Item], model: ServedModel, tier: str, asker: RequesterInfo
+    request: ResponsesRequest, items: Sequence[Item], model: ServedModel, tier: str, requester: RequesterInfo
 ) -> Prepared:
     """The generation request for a context of these items. Slow for a long one: call it in a thread.
 
     Raises `InvalidRequest` for what the model doesn't support, and `ContextLengthExceeded` for what doesn't
     fit it, unless the request wants it truncated.
     """
-    read_blob = _checked(request, items, model, asker.sealer)
-    asker.limits.check("max_output_tokens", request.max_output_tokens)
-    is_truncated, least = request.truncation == "auto", _least_room(request, model, asker.limits)
+    read_blob = _checked(request, items, model, requester.sealer)
+    requester.limits.check("max_output_tokens", request.max_output_tokens)
+    is_truncated, least = request.truncation == "auto", _least_room(request, model, requester.limits)
 
     def attempt(kept: Sequence[Item]) -> Prepared | None:
         try:
-            prepared = _prepare(request, kept, model, tier, asker, read_blob)
+            prepared = _prepare(request, kept, model, tier, requester, read_blob)
         except ContextLengthExceeded:
             return None
         has_room = prepared.generation.max_tokens >= least or not is_truncated
@@ -92,13 +92,13 @@ def prepare(
 
 
 def count_tokens(
-    request: ResponsesRequest, items: Sequence[Item], model: ServedModel, asker: RequesterInfo
+    request: ResponsesRequest, items: Sequence[Item], model: ServedModel, requester: RequesterInfo
 ) -> int:
     """The number of tokens of the prompt that `prepare` makes. Likewise slow, and raises as it does, except
     that a prompt may be longer than the context."""
     if request.truncation == "auto":
-        return len(prepare(request, items, model, "default", asker).generation.prompt_tokens)
-    read_blob = _checked(request, items, model, asker.sealer)
+        return len(prepare(request, items, model, "default", requester).generation.prompt_tokens)
+    read_blob = _checked(request, items, model, requester.sealer)
     conversation, _ = _conversation(request, items, model, "default", read_blob)
     try:
         return count_prompt(conversation, model.renderer, model.generator.info)
@@ -167,7 +167,7 @@ def _prepare(
     items: Sequence[Item],
     model: ServedModel,
     tier: str,
-    asker: RequesterInfo,
+    requester: RequesterInfo,
     read_blob: ReadBlob,
 ) -> Prepared:
     conversation, shown = _conversation(request, items, model, tier, read_blob)
@@ -175,10 +175,10 @@ def _prepare(
         conversation,
         model.renderer,
         model.generator.info,
-        asker.tenant,
-        id=asker.id,
-        limits=asker.limits.within(1, conversation.num_logprobs),
-        hint=asker.hint,
+        requester.tenant,
+        id=requester.id,
+        limits=requester.limits.within(1, conversation.num_logprobs),
+        hint=requester.hint,
     )
     return Prepared(generation, shown, tools)
 

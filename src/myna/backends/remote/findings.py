@@ -68,7 +68,7 @@ async def _check(name: str, config: UpstreamConfig) -> list[Finding]:
                     "The key of the upstream {name!r} is sent over a connection that is not encrypted.",
                     name=name,
                 ),
-                remedy=N_("Let the url of {section} begin with https.", section=section),
+                remedy=N_("Use an https url in {section}.", section=section),
             )
         )
     return findings

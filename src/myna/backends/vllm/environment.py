@@ -93,7 +93,7 @@ class VllmEnvironment:
         except (OSError, subprocess.SubprocessError) as exc:
             raise ConfigurationError(
                 N_(
-                    "{python} has no vLLM. Make an environment for it with: myna engines install vllm",
+                    "{python} has no vLLM. Create an environment for it with: myna engines install vllm",
                     python=self.python,
                 )
             ) from exc

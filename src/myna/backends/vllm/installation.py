@@ -32,10 +32,11 @@ def install_vllm(
     shutil.rmtree(folder, ignore_errors=True)
     is_for_gpu = has_gpu()
     try:
-        report(N_("Making a Python environment in {folder} …", folder=folder))
+        report(N_("Creating a Python environment in {folder} …", folder=folder))
         run([sys.executable, "-m", "venv", folder])
-        report(N_("Installing {package}, some gigabytes …", package=_GPU_BUILD if is_for_gpu else _CPU_BUILD))
-        run([python, "-m", "pip", "install", _GPU_BUILD if is_for_gpu else _CPU_BUILD])
+        package = _GPU_BUILD if is_for_gpu else _CPU_BUILD
+        report(N_("Installing {package}, several gigabytes …", package=package))
+        run([python, "-m", "pip", "install", package])
         if not is_for_gpu:
             run([python, "-m", "pip", "uninstall", "--yes", *_UNFIT])
             _name_build(folder)

@@ -106,7 +106,10 @@ def _step_bytes(header: Header, weights: Sequence[TensorInfo], context_tokens: i
             width += tensor.shape[0] // 2
         widths[_layer_of(tensor)] += width * (num_used if "_exps." in tensor.name else 1)
     of_model = 2 * widths.pop(-1, 0)
-    floats = of_model + max(widths.values(), default=0) + 2 * header.integer(f"{name}.embedding_length")
+    # What passes through the layers, and with AltUp each input and its prediction.
+    streams = 2 * header.integer(f"{name}.altup.num_inputs", 1)
+    floats = of_model + max(widths.values(), default=0)
+    floats += streams * header.integer(f"{name}.embedding_length")
     rows, logits = _MIXTURE_ROWS if num_used else _ROWS, _LOGIT_ROWS * _num_tokens(header)
     if find_pooling(header):  # a text is computed at once
         rows, logits = max(rows, min(context_tokens, _MAX_TEXT_TOKENS)), 0

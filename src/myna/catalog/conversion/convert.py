@@ -21,7 +21,6 @@ from myna.core.backend import LocalModel
 from myna.core.errors import ModelFileError
 from myna.core.translatable import N_
 
-TYPES: Final = tuple(ENCODERS)
 MAX_ID_CHARS: Final = 100
 _QUANTIZATION_VERSION: Final = 2  # of ggml's blocks
 _DENSE: Final = ("dense_2", "dense_3")

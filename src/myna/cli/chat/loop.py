@@ -8,7 +8,7 @@ from myna.cli.chat.asking import ask
 from myna.cli.chat.commands import COMMANDS, is_command, run_command
 from myna.cli.chat.keys import can_draw
 from myna.cli.chat.prompt import CommandCompleter, make_prompt, open_history
-from myna.cli.chat.server import plainly
+from myna.cli.chat.server import with_key_advice
 from myna.cli.chat.session import Chat, speed
 from myna.cli.chat.views import MarkdownView, PlainView
 from myna.cli.console import note
@@ -59,7 +59,7 @@ def answer_once(chat: Chat, question: str) -> None:
     if chat.shows_stats and outcome.num_tokens:
         note(speed(outcome))
     if outcome.error:
-        raise plainly(outcome.error)
+        raise with_key_advice(outcome.error)
     if outcome.turn.is_stopped:
         raise KeyboardInterrupt
     if outcome.finish_reason == "length":

@@ -55,7 +55,7 @@ def _own_key(settings: Settings) -> str:
     return "" if settings.no_auth else server_keys(settings)[0]
 
 
-def plainly(exc: MynaError) -> MynaError:
+def with_key_advice(exc: MynaError) -> MynaError:
     """The error; for a rejected key, one that says what to do here."""
     if isinstance(exc, Refused) and exc.status in (401, 403):
         said = exc.message.partition(". ")[0].rstrip(".")
@@ -65,7 +65,7 @@ def plainly(exc: MynaError) -> MynaError:
     return exc
 
 
-def explained(exc: MynaError, model: str) -> MynaError:
+def with_chat_advice(exc: MynaError, model: str) -> MynaError:
     """An error that says what to do in a chat about a failed question."""
     said = exc.message.strip().rstrip(".;")
     if isinstance(exc, BrokenOff):
@@ -73,7 +73,7 @@ def explained(exc: MynaError, model: str) -> MynaError:
     if not isinstance(exc, Refused):
         return OperatorError(N_("{reason} (The question is kept; /retry asks again.)", reason=exc.text))
     if exc.status in (401, 403):
-        return plainly(exc)
+        return with_key_advice(exc)
     if exc.code == "context_length_exceeded" or (exc.status == 400 and "context" in said):
         return OperatorError(
             N_(

@@ -8,7 +8,7 @@ from rich.console import Console
 from myna.cli.chat.asking import Outcome, ask
 from myna.cli.chat.conversation import Conversation
 from myna.cli.chat.keys import can_draw
-from myna.cli.chat.server import ChatServer, explained
+from myna.cli.chat.server import ChatServer, with_chat_advice
 from myna.cli.chat.views import MarkdownView, PlainView, View
 from myna.cli.client import list_models
 from myna.cli.language import _, translated
@@ -47,7 +47,7 @@ class Chat:
         self.conversation.ask(text)
         outcome = ask(self.target, self.conversation, self._view(), counts_tokens=self.shows_stats)
         if outcome.error:
-            self.complain(explained(outcome.error, self.conversation.model))
+            self.complain(with_chat_advice(outcome.error, self.conversation.model))
         elif outcome.turn.is_stopped:
             self.note(
                 N_("Stopped; the partial answer is kept.")

@@ -8,7 +8,7 @@ import typer
 from myna.cli.chat.conversation import Conversation
 from myna.cli.chat.files import load
 from myna.cli.chat.parameters import find_parameter, read_value
-from myna.cli.chat.server import open_server, plainly
+from myna.cli.chat.server import open_server, with_key_advice
 from myna.cli.client import Refused, first_model
 from myna.core.errors import InvalidRequest, OperatorError
 from myna.core.translatable import N_
@@ -63,7 +63,7 @@ def chat(
         try:
             conversation.model = conversation.model or first_model(target.base_url, target.key)
         except Refused as exc:
-            raise plainly(exc) from exc
+            raise with_key_advice(exc) from exc
         from myna.cli.chat.loop import answer_once, talk
         from myna.cli.chat.session import Chat
 

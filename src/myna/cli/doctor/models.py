@@ -83,7 +83,7 @@ def _catalog(settings: Settings) -> Findings:
     except (OSError, ConfigurationError) as exc:
         yield wrong(
             N_("{path} is not used: {reason}", path=path, reason=str(exc)),
-            remedy=N_("Take it again with myna catalog update, or run: myna catalog reset"),
+            remedy=N_("Update it again with myna catalog update, or run: myna catalog reset"),
         )
 
 

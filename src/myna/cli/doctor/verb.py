@@ -38,10 +38,10 @@ def doctor(
     """
     findings: list[tuple[Translatable, Finding]] = []
     console = Console(highlight=False, quiet=as_json)
-    for chapter in _chapters(quick, (lambda: nullcontext(SilentProgress())) if as_json else pull_progress):
-        console.print(Text(translated(chapter.title), style="bold"))
-        for finding in chapter.findings:
-            findings.append((chapter.title, finding))
+    for group in _groups(quick, (lambda: nullcontext(SilentProgress())) if as_json else pull_progress):
+        console.print(Text(translated(group.title), style="bold"))
+        for finding in group.findings:
+            findings.append((group.title, finding))
             _show(console, finding)
     num_wrong = sum(finding.state == "wrong" for _, finding in findings)
     if as_json:
@@ -65,30 +65,30 @@ def doctor(
 
 
 @dataclass(frozen=True, slots=True)
-class Chapter:
+class CheckGroup:
     """Findings about one subject; each check runs when its finding is read."""
 
     title: Translatable
     findings: Findings
 
 
-def _chapters(is_quick: bool, watch: Callable[[], AbstractContextManager[Progress]]) -> Iterator[Chapter]:
+def _groups(is_quick: bool, watch: Callable[[], AbstractContextManager[Progress]]) -> Iterator[CheckGroup]:
     # Imported here, so that other verbs don't wait for it.
     from myna.cli.doctor import environment, machine
     from myna.cli.doctor.models import models
 
     settings, problem = _settings()
-    yield Chapter(title=N_("Configuration"), findings=environment.configuration(problem))
-    yield Chapter(title=N_("Processor"), findings=machine.processor())
-    yield Chapter(title=N_("Memory"), findings=machine.memory(settings))
-    yield Chapter(title=N_("Disk"), findings=machine.disk(settings))
-    yield Chapter(title=N_("Confinement"), findings=machine.confinement())
-    yield Chapter(title=N_("Engines"), findings=_engines(settings))
-    yield Chapter(title=N_("Models"), findings=models(settings, is_quick=is_quick, watch=watch))
-    yield Chapter(title=N_("Model sources"), findings=environment.sources(settings))
-    yield Chapter(title=N_("Port"), findings=environment.port(settings))
-    yield Chapter(title=N_("Keys"), findings=environment.secrets(settings))
-    yield Chapter(title=N_("Database"), findings=environment.database(settings))
+    yield CheckGroup(title=N_("Configuration"), findings=environment.configuration(problem))
+    yield CheckGroup(title=N_("Processor"), findings=machine.processor())
+    yield CheckGroup(title=N_("Memory"), findings=machine.memory(settings))
+    yield CheckGroup(title=N_("Disk"), findings=machine.disk(settings))
+    yield CheckGroup(title=N_("Confinement"), findings=machine.confinement())
+    yield CheckGroup(title=N_("Engines"), findings=_engines(settings))
+    yield CheckGroup(title=N_("Models"), findings=models(settings, is_quick=is_quick, watch=watch))
+    yield CheckGroup(title=N_("Model sources"), findings=environment.sources(settings))
+    yield CheckGroup(title=N_("Port"), findings=environment.port(settings))
+    yield CheckGroup(title=N_("Keys"), findings=environment.secrets(settings))
+    yield CheckGroup(title=N_("Database"), findings=environment.database(settings))
 
 
 def _settings() -> tuple[Settings, str | Translatable]:

@@ -53,7 +53,7 @@ class PythonStyle:
             rules += f"{part}: {quoted(f'{prop.key}=')} {part}_json\n"
             rules += f"{part}_json: {json_of(prop.node, root)}\n"
             items.append((part, prop.is_required))
-        for others in others_of(leaf, root):
+        for others in others_of(leaf):
             part = f"{rule}_m{len(more)}"
             rules += f'{part}: {part.upper()} {part}_json\n{part.upper()}: ({others.name(_OTHER)}) "="\n'
             rules += f"{part}_json: {json_of(others.node, root)}\n"

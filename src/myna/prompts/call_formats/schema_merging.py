@@ -1,4 +1,4 @@
-"""What two schemas of the same value say together. Pure."""
+"""The intersection of two schemas. Pure."""
 
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ _APART: Final = frozenset({"pattern", "format", "multipleOf", "anyOf", "oneOf"})
 Node = dict[str, Any]
 
 
-def both(first: Node, second: Node) -> Node:
+def intersection(first: Node, second: Node) -> Node:
     """A schema of the values that conform to both. What one keyword can't say is in its `allOf`; of keywords
     that aren't known here, those of the first count."""
     whole = {**second, **first}

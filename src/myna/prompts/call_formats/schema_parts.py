@@ -10,7 +10,7 @@ from myna.core.translatable import N_
 from myna.prompts.call_formats import values
 from myna.prompts.call_formats.json_style import json_rule, moved
 from myna.prompts.call_formats.layout import escaped
-from myna.prompts.call_formats.schema_merging import both
+from myna.prompts.call_formats.schema_merging import intersection
 from myna.prompts.ecma_regex import UnsupportedPattern, translate_whole
 
 _MAX_STEPS: Final = 8  # references and alternatives within one another
@@ -71,7 +71,9 @@ def leaves(node: Any, root: Node) -> list[Node]:
             break
         base = {name: value for name, value in part.items() if name != key}
         options = [merged(option, root) for option in reversed(part[key])]
-        waiting += [(merged(both(base, option), root) if base else option, steps - 1) for option in options]
+        waiting += [
+            (merged(intersection(base, option), root) if base else option, steps - 1) for option in options
+        ]
     return found or [{key: value for key, value in whole.items() if key not in _CHOICES}]
 
 
@@ -118,7 +120,7 @@ def merged(node: Any, root: Node, steps: int = _MAX_STEPS) -> Node:
     whole = {key: value for key, value in node.items() if key not in ("$ref", "allOf")}
     for part in parts:
         found = merged(part, root, steps - 1)
-        whole = both(whole, found) if whole else found
+        whole = intersection(whole, found) if whole else found
     return whole
 
 
@@ -131,7 +133,7 @@ def properties_of(leaf: Node, root: Node) -> list[Property]:
     return found + [Property(key, property_node(leaf, key, root), is_required=True) for key in unlisted]
 
 
-def others_of(leaf: Node, root: Node) -> Iterator[UnlistedProperties]:
+def others_of(leaf: Node) -> Iterator[UnlistedProperties]:
     """The properties that an object may have besides these."""
     names = (*values.mapping(leaf, "properties"), *values.required_names(leaf))
     patterns = values.mapping(leaf, "patternProperties")

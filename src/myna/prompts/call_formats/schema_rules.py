@@ -138,7 +138,7 @@ class SchemaRules:
         properties = properties_of(leaf, root)
         if syntax.is_sorted:
             properties = sorted(properties, key=lambda prop: prop.key.lower())
-        others = list(others_of(leaf, root))
+        others = list(others_of(leaf))
         items = []
         for prop in properties:
             value = self._value(prop.node, element_node(seen, prop.key, 0, root))

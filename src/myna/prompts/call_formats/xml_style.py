@@ -99,8 +99,8 @@ class XmlStyle:
             items.append((part, prop.is_required))
             seen = property_node(root, prop.key, root)
             rules += _Parameter(self, part, root, prop.key).rules(prop.node, seen)
-        more = [f"{rule}_m{i}" for i, _ in enumerate(others_of(leaf, root))]
-        for part, others in zip(more, others_of(leaf, root), strict=True):
+        more = [f"{rule}_m{i}" for i, _ in enumerate(others_of(leaf))]
+        for part, others in zip(more, others_of(leaf), strict=True):
             rules += _Parameter(self, part, root, others).rules(others.node, others.node)
         least, most = object_limits(leaf)
         last = f"({' | '.join(more)})" if more else None

@@ -13,7 +13,7 @@ from myna.decoding.choice_output import SampledLogprobs
 from myna.decoding.output_processor import RequestOutput
 from myna.decoding.thinking import ThoughtText
 from myna.decoding.token_table import TokenTable
-from myna.workers.vllm.one_lark import one_lark
+from myna.workers.vllm.lark_grammar import to_lark
 from myna.workers.vllm.parameters import priority, sampling_parameters
 
 _NO_LOGPROBS: Final = SampledLogprobs(0.0)
@@ -116,7 +116,7 @@ class Choice:
             num_logprobs=self._output.num_logprobs,
             num_generated=num_generated,
         )
-        grammar = None if self._grammar is None else one_lark(self._grammar, self._model.special, thought)
+        grammar = None if self._grammar is None else to_lark(self._grammar, self._model.special, thought)
         return self._model.source.generate(
             (*request.prompt_tokens, *self._tokens),
             parameters,

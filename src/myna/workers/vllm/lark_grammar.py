@@ -16,7 +16,7 @@ _LAZY: Final = "[lazy]"
 _MARK: Final = re.compile(r"<\[\d+\]>")
 
 
-def one_lark(grammar: str, special: Mapping[str, int], thought: Thought | None = None) -> str:
+def to_lark(grammar: str, special: Mapping[str, int], thought: Thought | None = None) -> str:
     """`special` are the tokens that are part of no text for vLLM's tokenizer, by their names: literals of the
     grammar that name them become references to the tokens. With a `thought`, the grammar applies after its
     end; one for harmony has its own rules for thoughts."""

@@ -5,7 +5,7 @@ from myna.generation.tenant import tenant_of
 from myna.request.context import RequestContext
 
 
-def asker_of(context: RequestContext) -> RequesterInfo:
+def requester_of(context: RequestContext) -> RequesterInfo:
     """Whose request it is, and what limits its answer."""
     services = context.services
     return RequesterInfo(

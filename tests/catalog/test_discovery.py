@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from myna.catalog import found as found_module
-from myna.catalog.found import FoundModel, find_models
+from myna.catalog import discovery
+from myna.catalog.discovery import FoundModel, find_models
 from myna.catalog.lookup import find_local, wanted_model
 from myna.catalog.store import ModelStore
 from myna.core.errors import ModelNotFound
@@ -167,7 +167,7 @@ def test_huge_and_deep_trees_are_bounded(tmp_path: Path, monkeypatch: pytest.Mon
     assert ids(tmp_path) == []
     for number in range(30):
         put(tmp_path / f".lmstudio/models/bird{number:02}.gguf")
-    monkeypatch.setattr(found_module, "_MAX_ENTRIES", 20)
+    monkeypatch.setattr(discovery, "_MAX_ENTRIES", 20)
     assert len(ids(tmp_path)) <= 20
 
 

@@ -21,7 +21,7 @@ from myna.core.constraints import (
 from myna.core.requests import Thought
 from myna.prompts.call_formats.table import FORMATS
 from myna.scheduling.grammar_text import grammar_text
-from myna.workers.vllm.one_lark import one_lark
+from myna.workers.vllm.lark_grammar import to_lark
 
 BYTES = LLTokenizer("byte")
 AGE = JsonSchema(
@@ -54,7 +54,7 @@ def accepts(grammar: str, text: str) -> bool:
     ],
 )
 def test_it_accepts_what_the_constraint_does(constraint: Constraint, good: str, bad: str | None) -> None:
-    whole = one_lark(grammar_text(constraint), {})
+    whole = to_lark(grammar_text(constraint), {})
     assert accepts(whole, good)
     assert bad is None or not accepts(whole, bad)
 
@@ -63,10 +63,10 @@ def test_it_accepts_what_the_constraint_does(constraint: Constraint, good: str, 
 def test_every_call_format_can_be_followed(name: str) -> None:
     tools = (FIND, SUM) if "input_1" in grammar_text(ToolCalls(name, (FIND, SUM))) else (FIND,)
     for is_required in (True, False):
-        whole = one_lark(grammar_text(ToolCalls(name, tools, is_required=is_required)), {})
+        whole = to_lark(grammar_text(ToolCalls(name, tools, is_required=is_required)), {})
         assert not LLMatcher(BYTES, whole).is_error()
         thought = Thought("<think>", "</think>", is_optional=True)
-        assert not LLMatcher(BYTES, one_lark(grammar_text(ToolCalls(name, tools)), {}, thought)).is_error()
+        assert not LLMatcher(BYTES, to_lark(grammar_text(ToolCalls(name, tools)), {}, thought)).is_error()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_every_call_format_can_be_followed(name: str) -> None:
     ],
 )
 def test_a_thought_comes_before_the_answer(thought: Thought, good: str, bad: str) -> None:
-    whole = one_lark(grammar_text(TextChoice(("red",))), {}, thought)
+    whole = to_lark(grammar_text(TextChoice(("red",))), {}, thought)
     assert accepts(whole, good)
     assert not accepts(whole, bad)
 
@@ -87,7 +87,7 @@ def test_a_thought_comes_before_the_answer(thought: Thought, good: str, bad: str
 def test_marks_that_are_part_of_no_text_become_tokens_and_users_texts_stay() -> None:
     special = {"<tool_call>": 300, "</think>": 301, "<think>": 302}
     tool = CallableTool("find", json.dumps({"type": "object", "properties": {"a": {"const": "<tool_call>"}}}))
-    whole = one_lark(
+    whole = to_lark(
         grammar_text(ToolCalls("hermes", (tool,))), special, Thought("<think>", "</think>", max_tokens=9)
     )
     assert "begin: <[302]>\nthinking: /(.|\\n)*/ <[301]>\n" in whole
@@ -96,7 +96,7 @@ def test_marks_that_are_part_of_no_text_become_tokens_and_users_texts_stay() -> 
 
 
 def test_harmony_brings_its_own_thoughts() -> None:
-    whole = one_lark(
+    whole = to_lark(
         grammar_text(FinalChannel(AGE)),
         {"<|channel|>": 300, "<|message|>": 301, "<|end|>": 302, "<|start|>": 303},
         Thought("<|channel|>analysis<|message|>", "<|end|>", is_harmony=True),

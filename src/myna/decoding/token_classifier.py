@@ -4,7 +4,7 @@ from codecs import getincrementaldecoder
 from collections import deque
 from typing import Final, Literal
 
-Fate = Literal["answer", "thought", "markup"]
+ByteKind = Literal["answer", "thought", "markup"]
 WHITE: Final = b" \t\r\n"
 
 
@@ -36,7 +36,7 @@ class TokenClassifier:
         decided, self.decided = self.decided, []
         return decided
 
-    def decide(self, num_bytes: int, fate: Fate, shown: bytes = b"") -> bytes:
+    def decide(self, num_bytes: int, kind: ByteKind, shown: bytes = b"") -> bytes:
         """Decide the first undecided bytes and return them. `shown` is shown before them, if they are the
         answer's."""
         data, self.held = self.held[:num_bytes], self.held[num_bytes:]
@@ -46,10 +46,10 @@ class TokenClassifier:
             at += len(part)
             self._sizes[0] -= len(part)
             self._is_split = True
-            if fate == "answer":
+            if kind == "answer":
                 self._part = (self._part or b"") + shown + part
                 shown = b""
-            self._is_thought |= fate == "thought"
+            self._is_thought |= kind == "thought"
             if not self._sizes[0]:
                 self._finish_token()
         return data

@@ -1,8 +1,8 @@
-"""Shadows of conversations, to find out what a template does with one: the same turns, but each text is a
-needle, a word that occurs only once.
+"""Conversations of placeholders, to find out what a template does with one: the same turns, but each text is
+a placeholder, a word that occurs only once.
 
-The needles in a rendered shadow are compared with those of the conversation: whether each shows exactly once
-and in order.
+The placeholders in the rendered text are compared with those of the conversation: whether each shows exactly
+once and in order.
 """
 
 import json
@@ -17,14 +17,14 @@ import msgspec
 from myna.core.conversation import Message, TextPart, ToolCall, ToolSpec
 from myna.prompts.conversation import INSTRUCTIONS, map_json, parsed_arguments
 
-_NEEDLE: Final = re.compile(r"ndl(\d{6,})x")
+_PLACEHOLDER: Final = re.compile(r"ndl(\d{6,})x")
 # A dict as Python writes it: the template expects a text there.
 _PYTHON: Final = re.compile(r"\{'(?:ndl\d+x'|type': 'text')")
 
 
 @dataclass(frozen=True, slots=True)
-class Shadow:
-    """`places` are the messages' indices by needle. A template may leave out or move `thoughts`, repeat
+class PlaceholderConversation:
+    """`places` are the messages' indices by placeholder. A template may leave out or move `thoughts`, repeat
     `labels`, the names of calls and keys of arguments (in an end tag, in the name of a result), and repeat
     what was `declared`, the tools."""
 
@@ -37,9 +37,9 @@ class Shadow:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """What a template makes of a shadow. `lost` are needles that it leaves out, `repeated` those that it
-    shows more than once."""
+class RenderedPlaceholders:
+    """What a template shows of the placeholders. `lost` are those that it leaves out, `repeated` those that
+    it shows more than once."""
 
     lost: tuple[int, ...] = ()
     repeated: tuple[int, ...] = ()
@@ -51,27 +51,29 @@ class Shown:
         return not self.lost and not self.repeated and not self.is_python
 
 
-def cast(messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Shadow:
-    """The conversation's shadow: equal for conversations that differ only in their words."""
-    return _Caster().cast(messages, tools)
+def with_placeholders(messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> PlaceholderConversation:
+    """With a placeholder for each text: equal for conversations that differ only in their words."""
+    return _PlaceholderWriter().write(messages, tools)
 
 
-def compare(text: str, messages: Sequence[Message], shadow: Shadow) -> Shown:
-    """What `text`, rendered from `messages`, shows: the shadow's own messages, or rewritten ones."""
-    found = _needles(text)
+def compare(text: str, messages: Sequence[Message], marked: PlaceholderConversation) -> RenderedPlaceholders:
+    """What `text`, rendered from `messages`, shows; `messages` are those of `marked`, or rewritten ones."""
+    found = _placeholders_in(text)
     present = set(found)
-    counts = Counter(needle for needle in found if needle not in shadow.labels | shadow.declared)
-    shown = [needle for needle in dict.fromkeys(found) if needle not in shadow.declared]
+    counts = Counter(
+        placeholder for placeholder in found if placeholder not in marked.labels | marked.declared
+    )
+    shown = [placeholder for placeholder in dict.fromkeys(found) if placeholder not in marked.declared]
     expected = list[int]()
-    mobile = set(shadow.declared | shadow.thoughts)
+    mobile = set(marked.declared | marked.thoughts)
     for message in messages:
-        needles = _needles_of(message)
-        expected += needles
+        placeholders = _placeholders_of(message)
+        expected += placeholders
         if message.role in INSTRUCTIONS:  # where the template puts them
-            mobile.update(needles)
-    lost = (shadow.declared.union(expected) - shadow.thoughts) - present
+            mobile.update(placeholders)
+    lost = (marked.declared.union(expected) - marked.thoughts) - present
     fixed = [n for n in expected if n in present and n not in mobile]
-    return Shown(
+    return RenderedPlaceholders(
         lost=tuple(sorted(lost)),
         repeated=tuple(sorted(n for n, count in counts.items() if count > 1)),
         is_ordered=[n for n in shown if n not in mobile] == fixed,
@@ -79,18 +81,18 @@ def compare(text: str, messages: Sequence[Message], shadow: Shadow) -> Shown:
     )
 
 
-def _needles_of(message: Message) -> list[int]:
+def _placeholders_of(message: Message) -> list[int]:
     texts = [message.reasoning or "", message.text]
     for call in message.tool_calls:
         texts += [call.name, call.arguments]
-    return [needle for text in texts for needle in _needles(text)]
+    return [placeholder for text in texts for placeholder in _placeholders_in(text)]
 
 
-def _needles(text: str) -> list[int]:
-    return [int(number) for number in _NEEDLE.findall(text)]
+def _placeholders_in(text: str) -> list[int]:
+    return [int(number) for number in _PLACEHOLDER.findall(text)]
 
 
-class _Caster:
+class _PlaceholderWriter:
     def __init__(self) -> None:
         self._next = 0
         self._places: dict[int, int] = {}
@@ -98,10 +100,10 @@ class _Caster:
         self._labels: set[int] = set()
         self._declared: set[int] = set()
 
-    def cast(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Shadow:
+    def write(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> PlaceholderConversation:
         declared = tuple(self._tool(tool) for tool in tools)
         self._declared.update(range(self._next))
-        return Shadow(
+        return PlaceholderConversation(
             tuple(self._message(message, i) for i, message in enumerate(messages)),
             declared,
             self._places,
@@ -110,7 +112,7 @@ class _Caster:
             frozenset(self._declared),
         )
 
-    def _needle(self, text: str, place: int | None = None) -> str:
+    def _placeholder(self, text: str, place: int | None = None) -> str:
         """Blank texts remain: templates treat them differently."""
         if not text.strip():
             return text
@@ -121,31 +123,31 @@ class _Caster:
 
     def _label(self, text: str, place: int) -> str:
         first = self._next
-        label = self._needle(text, place)
+        label = self._placeholder(text, place)
         self._labels.update(range(first, self._next))
         return label
 
     def _tool(self, tool: ToolSpec) -> ToolSpec:
         return msgspec.structs.replace(
-            tool, name=self._needle(tool.name), description=self._needle(tool.description)
+            tool, name=self._placeholder(tool.name), description=self._placeholder(tool.description)
         )
 
     def _message(self, message: Message, place: int) -> Message:
         first = self._next
-        reasoning = None if message.reasoning is None else self._needle(message.reasoning, place)
+        reasoning = None if message.reasoning is None else self._placeholder(message.reasoning, place)
         self._thoughts.update(range(first, self._next))
         return msgspec.structs.replace(
             message,
             reasoning=reasoning,
-            content=tuple(TextPart(self._needle(part.text, place)) for part in message.content),
+            content=tuple(TextPart(self._placeholder(part.text, place)) for part in message.content),
             tool_calls=tuple(self._call(call, place) for call in message.tool_calls),
         )
 
     def _call(self, call: ToolCall, place: int) -> ToolCall:
         name, arguments = self._label(call.name, place), parsed_arguments(call)
         if arguments is None or not call.arguments:
-            return ToolCall(call.id, name, self._needle(call.arguments, place))
-        shadow = map_json(
-            arguments, lambda text: self._needle(text, place), lambda text: self._label(text, place)
+            return ToolCall(call.id, name, self._placeholder(call.arguments, place))
+        marked = map_json(
+            arguments, lambda text: self._placeholder(text, place), lambda text: self._label(text, place)
         )
-        return ToolCall(call.id, name, json.dumps(shadow))
+        return ToolCall(call.id, name, json.dumps(marked))

@@ -18,7 +18,7 @@ _CORE_BYTES: Final = 64 << 20
 _OOM_SCORE_ADJ: Final = 500
 
 
-def allowance(spec: WorkerSpec) -> Confinement:
+def confinement_of(spec: WorkerSpec) -> Confinement:
     """The files of the model, and twice the planned memory.
 
     A worker that needs more than that has gone wrong, and must fail alone, before the machine runs out of
