@@ -7,7 +7,7 @@ from tests.contract.answers import Answer
 from tests.contract.rows import Capability, FindModel, Row, Setup, Subject
 
 from myna.core.errors import ContextLengthExceeded, EngineDead, GenerationFailed, InvalidRequest, Overloaded
-from myna.core.events import Event, PromptDone, TextDelta
+from myna.core.events import Done, Event, PromptDone, TextDelta
 from myna.core.generator import EventStream
 from myna.core.requests import GenerationRequest, Sampling
 from myna.core.stats import SchedulerStats
@@ -38,6 +38,19 @@ async def test_many_at_once_are_all_answered(subject: Subject) -> None:
     answers = await asyncio.gather(*(subject.ask(f"Question {index}:", 8) for index in range(12)))
     alone = [await subject.ask(f"Question {index}:", 8) for index in range(12)]
     assert [answer.text() for answer in answers] == [answer.text() for answer in alone]
+
+
+async def test_events_that_have_arrived_are_had_without_waiting(subject: Subject) -> None:
+    request = subject.request("the same", 40)
+    awaited = Answer(request, [event async for event in await subject.generator.generate(request)])
+    stream = await subject.generator.generate(request)
+    events = [await anext(aiter(stream))]
+    while not isinstance(events[-1], Done):
+        await asyncio.sleep(0)
+        event = stream.get_nowait()
+        events.append(await anext(aiter(stream)) if event is None else event)
+    assert stream.get_nowait() is None
+    assert Answer(request, events).text() == awaited.text()
 
 
 async def test_what_cannot_be_served_is_refused_before_the_first_event(subject: Subject) -> None:

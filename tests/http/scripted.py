@@ -72,17 +72,24 @@ class ScriptedStream:
         """Steps that nobody has read yet."""
         return len(self._steps)
 
+    def get_nowait(self) -> Event | None:
+        if not self._steps or isinstance(self._steps[0], asyncio.Event):
+            return None
+        step = self._steps.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        assert not isinstance(step, asyncio.Event)
+        return step
+
     async def __anext__(self) -> Event:
-        while self._steps:
+        while (event := self.get_nowait()) is None:
+            if not self._steps:
+                self.is_finished = True
+                raise StopAsyncIteration
             step = self._steps.pop(0)
-            if isinstance(step, asyncio.Event):
-                await step.wait()
-            elif isinstance(step, Exception):
-                raise step
-            else:
-                return step
-        self.is_finished = True
-        raise StopAsyncIteration
+            assert isinstance(step, asyncio.Event)
+            await step.wait()
+        return event
 
     async def aclose(self) -> None:
         self.num_closed += 1

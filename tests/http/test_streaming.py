@@ -14,7 +14,7 @@ from myna.core.errors import EngineDead, GenerationFailed
 from myna.core.events import Event, TextDelta
 from myna.http.event_format import DONE, KEEP_ALIVE
 from myna.http.record import RequestRecord
-from myna.http.streaming import ChunkRenderer, Lookahead, collect, response_sender
+from myna.http.streaming import ChunkRenderer, collect, response_sender
 
 # What an endpoint does before it has its events.
 Opening = Callable[[], Awaitable[ScriptedStream]]
@@ -372,49 +372,6 @@ async def test_an_event_that_takes_long_is_rendered_piece_by_piece_and_nothing_o
     large = b"d" * 9 + b"data: 0:b\n\n"
     expected = b"data: 0:a\n\n" + large + b"data: 0:c\n\ndata: end\n\n" + DONE
     assert b"".join(wire.pieces) == expected
-
-
-async def test_lookahead_takes_what_is_here_and_passes_a_cancellation_to_what_it_awaits() -> None:
-    seen: list[str] = []
-
-    class Waiting(ScriptedStream):
-        async def __anext__(self) -> TextDelta:
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                seen.append("cancelled")
-                raise
-            raise AssertionError
-
-    lookahead = Lookahead(Waiting([]))
-    assert lookahead.take() is None
-
-    async def wait() -> None:
-        await lookahead
-
-    task = asyncio.create_task(wait())
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert seen == ["cancelled"]
-
-
-async def test_lookahead_drops_a_step_that_nobody_awaits() -> None:
-    closed: list[bool] = []
-
-    class Waiting(ScriptedStream):
-        async def __anext__(self) -> TextDelta:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                closed.append(True)
-            raise AssertionError
-
-    lookahead = Lookahead(Waiting([]))
-    assert lookahead.take() is None
-    lookahead.close()
-    assert closed == [True]
 
 
 async def test_a_client_that_reads_nothing_any_more_counts_as_gone() -> None:

@@ -59,6 +59,16 @@ async def test_the_first_error_ends_all_also_behind_a_slow_reader() -> None:
     assert not streams[1].is_finished
 
 
+async def test_what_has_arrived_is_had_without_waiting_and_an_error_is_not() -> None:
+    stream, _ = await merged(words("a"), [PromptDone(3, 1), GenerationFailed("nan")])
+    assert stream.get_nowait() is None
+    await turns()
+    assert len([*iter(stream.get_nowait, None)]) >= 1
+    with pytest.raises(GenerationFailed):
+        await anext(aiter(stream))
+    assert stream.get_nowait() is None
+
+
 async def test_streams_that_were_not_begun_are_closed_too() -> None:
     stream, streams = await merged(words("a"), words("b"))
     await stream.aclose()

@@ -11,8 +11,7 @@ from tests.stores.rows import usage_row
 from myna.core.ledger import UsageRow
 from myna.stores.journal import Journal
 from myna.stores.registry import open_stores
-from myna.usage.log import COVER_AHEAD
-from myna.usage.write_ahead import WriteAhead
+from myna.usage.write_ahead import COVER_AHEAD, WriteAhead
 
 
 def priced(row: UsageRow) -> UsageRow:

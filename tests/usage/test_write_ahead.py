@@ -8,14 +8,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.http.scripted import ScriptedStream, words
 from tests.stores.rows import usage_row
 
 from myna.core.errors import DatabaseUnavailable
+from myna.core.events import Done, TextDelta
 from myna.core.ledger import UsageFilter, UsageRow
 from myna.stores.journal import Journal
 from myna.stores.registry import open_stores
 from myna.usage.ledger import Ledger
-from myna.usage.log import COVER_AHEAD
+from myna.usage.metering import Meter, metered
 from myna.usage.write_ahead import STEP_TOKENS, OpenEntry, WriteAhead
 
 STREAMED = usage_row(1, is_stream=True, prompt_tokens=0, completion_tokens=0)
@@ -72,18 +74,21 @@ def begin(ahead: WriteAhead, journal: Journal, row: UsageRow = STREAMED) -> Open
 
 
 async def test_no_token_passes_before_its_mark(store: Store, ahead: WriteAhead, journal: Journal) -> None:
-    entry = begin(ahead, journal)
-    for tokens in range(1, 300):
-        if tokens + COVER_AHEAD > entry.covered:
-            await entry.cover(tokens)
+    meter = Meter(begin(ahead, journal), None, 0.0)
+    stream = metered(ScriptedStream([TextDelta(0, "a", 1)] * 300), meter)
+    for tokens in range(1, 301):
+        assert (stream.get_nowait() or await anext(stream)) == TextDelta(0, "a", 1)
         assert tokens <= store.marks[STREAMED.id] <= tokens + STEP_TOKENS
+    assert meter.completion_tokens == 300
 
 
 async def test_a_whole_answer_is_covered_once(store: Store, ahead: WriteAhead, journal: Journal) -> None:
     row = msgspec.structs.replace(STREAMED, is_stream=False)
-    entry = begin(ahead, journal, row)
-    assert entry.covered > 1000
-    await entry.cover(1000)
+    stream = metered(ScriptedStream(words(*["a"] * 999)), Meter(begin(ahead, journal, row), None, 0.0))
+    while event := stream.get_nowait():
+        assert type(event) is not Done
+        assert store.marks.get(row.id, 0) == 0
+    assert await anext(stream) == Done(1000)
     assert store.marks[row.id] == 1000
 
 
@@ -128,6 +133,7 @@ async def test_a_request_that_ends_is_open_no_more(postgresql_url: str, tmp_path
     ledger = Ledger(stores.ledger(), tmp_path, postgresql_url, open_usage=stores.open_usage())
     ledger.start()
     entry = ledger.open(STREAMED)
+    assert isinstance(entry, OpenEntry)
     await entry.cover(1)
     ledger.close(entry, msgspec.structs.replace(STREAMED, completion_tokens=1))
     await asyncio.to_thread(ledger.stop)

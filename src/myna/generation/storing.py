@@ -21,14 +21,25 @@ class StoredStream:
         self._stream = stream
         self._feed = feed
         self._store = store
+        self._last: Event | None = None
 
     def __aiter__(self) -> "StoredStream":
         return self
 
+    def get_nowait(self) -> Event | None:
+        event = self._stream.get_nowait()
+        if type(event) is Done:
+            self._last = event
+            return None
+        if event is not None:
+            self._feed(event)
+        return event
+
     async def __anext__(self) -> Event:
-        event = await self._stream.__anext__()
+        event = self._last or await self._stream.__anext__()
         self._feed(event)
-        if isinstance(event, Done):
+        if type(event) is Done:
+            self._last = None
             await self._store()
         return event
 

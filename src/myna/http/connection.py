@@ -94,20 +94,7 @@ class BodyWriter:
         """Must be called before the first write."""
         self._headers.append(header)
 
-    async def write(self, data: bytes) -> None:
-        await self._write(data, more=True)
-
-    async def finish(self, data: bytes) -> None:
-        """Write the last bytes."""
-        await self._write(data, more=False)
-        self.has_ended = True
-
-    def close(self) -> None:
-        self._timer.cancel()
-        if self._keep_alive is not None:
-            self._keep_alive.cancel()
-
-    async def _write(self, data: bytes, *, more: bool) -> None:
+    async def write(self, data: bytes, *, is_last: bool = False) -> None:
         if self._keep_alive is not None:
             await asyncio.wait((self._keep_alive,))
         if self._is_event_stream and not data.isascii():
@@ -118,10 +105,20 @@ class BodyWriter:
             if not self.has_started:
                 await self._start()
             self._record.before_frame()
-            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+            await self._send({"type": "http.response.body", "body": data, "more_body": not is_last})
             self._num_sent += len(data)
         finally:
             self._is_sending = False
+
+    async def finish(self, data: bytes) -> None:
+        """Write the last bytes."""
+        await self.write(data, is_last=True)
+        self.has_ended = True
+
+    def close(self) -> None:
+        self._timer.cancel()
+        if self._keep_alive is not None:
+            self._keep_alive.cancel()
 
     async def _start(self) -> None:
         await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})

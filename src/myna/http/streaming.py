@@ -5,16 +5,17 @@ reported to the client in whichever way is still possible.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from itertools import chain, islice
 from types import MappingProxyType
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
-from myna.core.events import Event
+from myna.core.events import Done, Event
+from myna.core.generator import EventStream
 from myna.http.access_log import record_failure
 from myna.http.connection import BodyWriter, WhileConnected
 from myna.http.event_format import OPENAI_EVENTS, EventFormat
@@ -60,53 +61,6 @@ Hold = Callable[[Callable[[], None]], AbstractContextManager[Callable[[], None]]
 read."""
 
 
-class Lookahead:
-    """Takes events that are ready without waiting, so that they can share one write.
-
-    `take` runs `__anext__` up to the point where it would wait; awaiting the object continues from there.
-    """
-
-    def __init__(self, stream: AsyncIterator[Event]) -> None:
-        self._stream = stream
-        self._step: Generator[Any, Any, Event] | None = None
-        self._waiting_on: object = None
-
-    def take(self) -> Event | None:
-        """The next event, or None if it must be awaited. Raises StopAsyncIteration at the end."""
-        step = self._stream.__anext__().__await__()
-        try:
-            self._waiting_on = next(step)
-        except StopIteration as done:
-            event: Event = done.value
-            return event
-        self._step = step
-        return None
-
-    def __await__(self) -> Generator[Any, Any, Event]:
-        step, waiting_on = self._step, self._waiting_on
-        if step is None:
-            raise RuntimeError("take() comes first")
-        try:
-            while True:
-                try:
-                    sent = yield waiting_on
-                except BaseException as exc:
-                    waiting_on = step.throw(exc)
-                else:
-                    waiting_on = step.send(sent)
-        except StopIteration as done:
-            event: Event = done.value
-            return event
-        finally:
-            self._step = self._waiting_on = None
-
-    def close(self) -> None:
-        """Discard a step that was started and not awaited."""
-        if self._step is not None:
-            self._step.close()
-            self._step = None
-
-
 class ResponseSender:
     """The target of `response_sender`: call one of the two `send_` methods, once."""
 
@@ -119,9 +73,17 @@ class ResponseSender:
         self._threads = threads
         self._hold = hold
 
-    async def send_events(self, stream: AsyncIterator[Event], renderer: ChunkRenderer) -> None:
+    async def send_events(self, stream: EventStream, renderer: ChunkRenderer) -> None:
         """Send every event as it is produced, then the stream's end."""
         await self._out.finish(await self._pump(stream, renderer) + self._events.end)
+        self._client.is_complete = True
+
+    async def send_rendered(self, events: AsyncIterator[bytes]) -> None:
+        """Send events that are rendered already, each at once, then the stream's end."""
+        async for data in events:
+            await self._out.write(data)
+            await asyncio.sleep(0)  # many may be ready: other streams get their turn
+        await self._out.finish(self._events.end)
         self._client.is_complete = True
 
     async def send_body(self, parts: Iterator[bytes]) -> None:
@@ -134,20 +96,21 @@ class ResponseSender:
             await self._send_parts(chain(first, parts))
         self._client.is_complete = True
 
-    async def _pump(self, stream: AsyncIterator[Event], renderer: ChunkRenderer) -> bytes:
+    async def _pump(self, stream: EventStream, renderer: ChunkRenderer) -> bytes:
         """Send the events; returns what remains to be sent."""
-        out, feed, lookahead, num_coalesced, ready = self._out, renderer.feed, Lookahead(stream), 0, b""
+        out, get_nowait, feed, num_coalesced, ready = self._out, stream.get_nowait, renderer.feed, 0, b""
+        event: Event | None = None
         try:
-            while True:
-                event = lookahead.take()
-                if event is None or num_coalesced >= _MAX_COALESCED:
+            while type(event) is not Done:
+                event = get_nowait() if num_coalesced < _MAX_COALESCED else None
+                if event is None:
                     if ready:
                         await out.write(ready)
-                        ready, num_coalesced = b"", 0
-                    if event is None:
-                        event = await lookahead
-                    else:
+                        ready = b""
+                    if num_coalesced >= _MAX_COALESCED:
                         await asyncio.sleep(0)
+                    num_coalesced = 0
+                    event = await anext(stream)
                 data = feed(event)
                 if isinstance(data, bytes):
                     ready += data
@@ -157,13 +120,12 @@ class ResponseSender:
                         ready = b""
                 num_coalesced += 1
         except StopAsyncIteration:
-            return ready + renderer.end()
+            pass
         except (Exception, asyncio.CancelledError):
             if ready and out.has_started:
                 await out.write(ready)
             raise
-        finally:
-            lookahead.close()
+        return ready + renderer.end()
 
     async def _send_at_once(self, body: bytes) -> None:
         self._out.add_header((b"content-length", b"%d" % len(body)))
@@ -240,7 +202,7 @@ def _nothing() -> None:
     """What is called for a body that nobody counts."""
 
 
-async def collect(stream: AsyncIterator[Event], fold: F) -> F:
+async def collect(stream: EventStream, fold: F) -> F:
     """Feed all events of a stream to the fold, and return it."""
     feed, remaining = fold.feed, _MAX_COALESCED
     async for event in stream:

@@ -28,7 +28,7 @@ from myna.http.streaming import ResponseSender, response_sender
 from myna.request import auth, merged_stream
 from myna.request.limiter import Reservation
 from myna.request.services import Services
-from myna.usage.metering import Meter, MeteredStream
+from myna.usage.metering import Meter, metered
 from myna.usage.recorder import UsageRecorder
 from myna.wire.errors import Layout, WrongMethod
 from myna.wire.ignored import IgnoredFields
@@ -227,7 +227,7 @@ class RequestContext:
         if reservation is not None:
             self.opened.push_async_callback(_settle, self, reservation)
         meter = self.meter = self.recorder.open(estimate.prompt_tokens)
-        stream = MeteredStream(await start(), meter)
+        stream = metered(await start(), meter)
         self.opened.push_async_callback(stream.aclose)
         return stream
 

@@ -58,20 +58,26 @@ class MergedStream:
             for index, stream in enumerate(streams)
         ]
         self._streams = list(streams)
+        self._failure: BaseException | None = None
         self._has_ended = False
 
     def __aiter__(self) -> "MergedStream":
         return self
 
+    def get_nowait(self) -> Event | None:
+        if self._has_ended or self._failure is not None or self._events.empty():
+            return None
+        return self._read(self._events.get_nowait())
+
     async def __anext__(self) -> Event:
         if self._has_ended:
             raise StopAsyncIteration
-        item = await self._events.get()
-        if isinstance(item, BaseException):
+        event = None if self._failure is not None else self._read(await self._events.get())
+        if event is None:
+            assert self._failure is not None
             await self.aclose()
-            raise item
-        self._has_ended = isinstance(item, Done)
-        return item
+            raise self._failure
+        return event
 
     async def aclose(self) -> None:
         self._has_ended = True
@@ -80,6 +86,14 @@ class MergedStream:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for stream in self._streams:  # a task that never started has closed nothing
             await stream.aclose()
+
+    def _read(self, item: Event | BaseException) -> Event | None:
+        """None if it is the failure, which is kept."""
+        if isinstance(item, BaseException):
+            self._failure = item
+            return None
+        self._has_ended = isinstance(item, Done)
+        return item
 
     async def _run(self, index: int, request: GenerationRequest, stream: EventStream) -> None:
         """Forward one request's events, then those of the next waiting request."""

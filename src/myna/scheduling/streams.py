@@ -52,25 +52,33 @@ class RequestStream:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Event:
-        while not self._is_readable():
-            if self._is_ended:
-                if self._error is None:
-                    raise StopAsyncIteration
+    def get_nowait(self) -> Event | None:
+        events = self._events
+        if not events:
+            if self._error is not None:
                 error, self._error = self._error, None
                 raise error
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        event = self._events.popleft()
+            return None
+        if self._is_held and not self._is_ended and type(events[0]) is not PromptDone:
+            return None
+        event = events.popleft()
         if type(event) is PromptDone:
             self.is_prompt_read = True
         else:
             self.is_text_read = True
             if self.sent is not None:
                 self.sent.note(event)
+        return event
+
+    async def __anext__(self) -> Event:
+        while (event := self.get_nowait()) is None:
+            if self._is_ended:
+                raise StopAsyncIteration
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
         return event
 
     async def aclose(self) -> None:
@@ -107,10 +115,6 @@ class RequestStream:
         self._events.clear()
         if self.sent is not None:
             self.sent.rewind()
-
-    def _is_readable(self) -> bool:
-        events = self._events
-        return bool(events) and (not self._is_held or self._is_ended or type(events[0]) is PromptDone)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

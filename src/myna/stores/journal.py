@@ -61,9 +61,6 @@ _row_decoder: Final = msgspec.msgpack.Decoder(UsageRow)
 class JournalSlot:
     """The journal entry of one request. For one thread at a time."""
 
-    covered: Final = 1 << 62  # nothing waits: it is in a file at once
-    is_whole: Final = False
-
     __slots__ = ("_base", "_bytes", "_completion", "_tag", "_words")
 
     def __init__(self, segment: mmap.mmap, words: memoryview, number: int) -> None:
@@ -81,9 +78,6 @@ class JournalSlot:
         self._write(_CLOSING, b"")
         self._write(_OPENING, payload)
         self._words[self._base] = _word(_LIVE, self._tag)
-
-    async def cover(self, tokens: int) -> None:
-        """Nothing to wait for."""
 
     def count_prompt(self, prompt_tokens: int, cached_tokens: int) -> None:
         self._words[self._base + _PROMPT] = _word(prompt_tokens, self._tag)

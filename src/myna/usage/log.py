@@ -1,13 +1,8 @@
 """The interface through which usage is recorded, and prices. Knows no store and no HTTP."""
 
-from typing import Final, Protocol
+from typing import Protocol
 
 from myna.core.ledger import Price, UsageRow
-
-ALL: Final = 1 << 62
-"""More tokens than any answer has."""
-COVER_AHEAD: Final = 32
-"""How many tokens before the last covered one the next are requested, so that nothing waits for them."""
 
 
 class Prices(Protocol):
@@ -17,20 +12,7 @@ class Prices(Protocol):
 
 
 class UsageEntry(Protocol):
-    """The usage record of a running request. Tokens are counted here before they are sent to the client.
-
-    More tokens than `covered` must be covered before they are passed on. `is_whole`: what the request used is
-    covered once, at its end."""
-
-    @property
-    def covered(self) -> int: ...
-
-    @property
-    def is_whole(self) -> bool: ...
-
-    async def cover(self, tokens: int) -> None:
-        """Wait until that number of tokens is recorded where other machines find them."""
-        ...
+    """The usage record of a running request. Tokens are counted here before they are sent to the client."""
 
     def count_prompt(self, prompt_tokens: int, cached_tokens: int) -> None: ...
 
@@ -54,11 +36,6 @@ class UsageLog(Protocol):
 
 class NullUsageEntry:
     """The entry of a request whose usage is not recorded."""
-
-    covered = ALL
-    is_whole = False
-
-    async def cover(self, tokens: int) -> None: ...
 
     def count_prompt(self, prompt_tokens: int, cached_tokens: int) -> None: ...
 

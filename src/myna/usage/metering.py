@@ -1,15 +1,15 @@
 """Counts the tokens of an event stream, and records them before they are sent."""
 
 import time
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import msgspec
 
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, WireChunk
 from myna.core.generator import EventStream
 from myna.core.ledger import UsageRow
-from myna.usage.log import COVER_AHEAD, UsageEntry
+from myna.usage.log import UsageEntry
+from myna.usage.write_ahead import COVER_AHEAD, OpenEntry
 
 
 class TokenObserver(Protocol):
@@ -133,24 +133,62 @@ class Meter:
             self._observer.first_token(after_s)
 
 
-@dataclass(slots=True)
 class MeteredStream:
     """An event stream whose events are counted by a meter."""
 
-    stream: EventStream
-    meter: Meter
+    def __init__(self, stream: EventStream, meter: Meter) -> None:
+        self._stream = stream
+        self._meter = meter
 
-    def __aiter__(self) -> "MeteredStream":
+    def __aiter__(self) -> Self:
         return self
 
+    def get_nowait(self) -> Event | None:
+        event = self._stream.get_nowait()
+        if event is not None:
+            self._meter.feed(event)
+        return event
+
     async def __anext__(self) -> Event:
-        event = await self.stream.__anext__()
-        meter, entry = self.meter, self.meter.entry
-        meter.feed(event)
-        tokens = meter.completion_tokens
-        if tokens + COVER_AHEAD > entry.covered or (entry.is_whole and type(event) is Done):
-            await entry.cover(tokens)
+        event = await self._stream.__anext__()
+        self._meter.feed(event)
         return event
 
     async def aclose(self) -> None:
-        await self.stream.aclose()
+        await self._stream.aclose()
+
+
+class CoveredStream(MeteredStream):
+    """The same, for an entry whose tokens must be covered before they are passed on."""
+
+    def __init__(self, stream: EventStream, meter: Meter, entry: OpenEntry) -> None:
+        super().__init__(stream, meter)
+        self._entry = entry
+        self._held: Event | None = None
+
+    def get_nowait(self) -> Event | None:
+        event = super().get_nowait()
+        if event is not None and self._is_uncovered(event):
+            self._held = event
+            return None
+        return event
+
+    async def __anext__(self) -> Event:
+        event, self._held = self._held, None
+        if event is None:
+            event = await super().__anext__()
+        if self._is_uncovered(event):
+            await self._entry.cover(self._meter.completion_tokens)
+        return event
+
+    def _is_uncovered(self, event: Event) -> bool:
+        entry = self._entry
+        is_near = self._meter.completion_tokens + COVER_AHEAD > entry.covered
+        return is_near or (entry.is_whole and type(event) is Done)
+
+
+def metered(stream: EventStream, meter: Meter) -> MeteredStream:
+    """The stream, counted by the meter and by the meter's entry."""
+    if isinstance(meter.entry, OpenEntry):
+        return CoveredStream(stream, meter, meter.entry)
+    return MeteredStream(stream, meter)

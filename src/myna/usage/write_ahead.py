@@ -21,6 +21,8 @@ from myna.stores.journal import JournalSlot
 
 _log: Final = logging.getLogger(__name__)
 STEP_TOKENS: Final = 64
+COVER_AHEAD: Final = 32
+"""How many tokens before the last covered one the next are requested, so that nothing waits for them."""
 LEASE_S: Final = 60.0
 """A server that has not renewed its lease for that long is gone. Longer than another server on its machine
 needs to find its journal, which is more exact."""
@@ -31,8 +33,9 @@ _UNLIMITED: Final = 1 << 62
 
 
 class OpenEntry:
-    """A `usage.log.UsageEntry` of the journal that is in the database, too. `covered` is its mark there; an
-    answer that is sent as a whole is only covered at its end."""
+    """A `usage.log.UsageEntry` of the journal that is in the database, too. `covered` is its mark there: more
+    tokens must be covered before they are passed on. `is_whole`: an answer that is sent as a whole is only
+    covered at its end."""
 
     __slots__ = (
         "_ahead",
@@ -67,6 +70,7 @@ class OpenEntry:
         self.slot.note_first_token(after_ms)
 
     async def cover(self, tokens: int) -> None:
+        """Wait until that number of tokens is recorded where other machines find them."""
         if self.is_whole:
             self.covered, self.wanted = 0, tokens
             self._ahead.raise_mark(self)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from myna.api.responses.answer import failed
 from myna.api.responses.context import RequestItems, begin_response, own_items
-from myna.api.responses.following import EncodedEvents, FollowedEvents, follow
+from myna.api.responses.following import FollowedEvents, follow
 from myna.api.responses.generating import generate
 from myna.api.responses.schema import ResponsesRequest
 from myna.api.responses.shapes import Response
@@ -67,7 +67,7 @@ async def answer_in_background(
         raise error
     async with context.response_sender(is_stream=keeps_events, events=FollowedEvents()) as sender:
         if keeps_events:
-            await sender.send_events(follow(context, response.id, -1), EncodedEvents())
+            await sender.send_rendered(follow(context, response.id, -1))
         else:
             await sender.send_body(json_parts(replace(response, status="queued"), is_indented=True))
 

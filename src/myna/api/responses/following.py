@@ -10,7 +10,6 @@ import orjson
 from myna.api.responses.orphans import find_response
 from myna.api.responses.replay import is_last, numbered, replayed
 from myna.api.responses.showing import shown_response
-from myna.core.events import Event, WireChunk
 from myna.core.stored_responses import ACTIVE
 from myna.http.event_format import KEEP_ALIVE
 from myna.request.context import RequestContext
@@ -18,20 +17,8 @@ from myna.wire.errors import error_body
 
 _POLL_S: Final = 0.5
 _PART_BYTES: Final = 1 << 16
-"""More is not copied at once."""
+"""More is not sent at once."""
 _EVENT_END: Final = b"\n\n"
-
-
-class EncodedEvents:
-    """A `streaming.ChunkRenderer` of events that are rendered already."""
-
-    def feed(self, event: Event) -> bytes | Iterator[bytes]:
-        data = event.data if type(event) is WireChunk else b""
-        return data if len(data) < _PART_BYTES else _parts(data)
-
-    def end(self) -> bytes:
-        """Nothing: the last event has ended the stream."""
-        return b""
 
 
 class FollowedEvents:
@@ -48,10 +35,10 @@ class FollowedEvents:
         return b"event: error\ndata: %s\n\n" % orjson.dumps(body)
 
 
-async def follow(context: RequestContext, response_id: str, after: int) -> AsyncIterator[Event]:
-    """The events with numbers greater than `after`. Of a response that is generated, they come from this
-    server's memory; otherwise from the store, where they are written with a delay and kept for a time, and
-    finally from the response itself."""
+async def follow(context: RequestContext, response_id: str, after: int) -> AsyncIterator[bytes]:
+    """The rendered events with numbers greater than `after`. Of a response that is generated, they come from
+    this server's memory; otherwise from the store, where they are written with a delay and kept for a time,
+    and finally from the response itself."""
     number, has_ended = after, False
     while True:
         run = context.services.background_runs.get(response_id)
@@ -60,8 +47,8 @@ async def follow(context: RequestContext, response_id: str, after: int) -> Async
         else:
             events = await _stored_events(context, response_id, number)
         if events:
-            for chunk in _chunks(events):
-                yield chunk
+            for part in _parts(events):
+                yield part
             number += len(events)
             if is_last(events[-1]):
                 return
@@ -76,8 +63,8 @@ async def follow(context: RequestContext, response_id: str, after: int) -> Async
             await asyncio.sleep(_POLL_S)
     events = await context.in_text_thread(lambda: replayed(shown_response(row)))
     last = max(number + 1, len(events) - 1)
-    for chunk in _chunks([*events[number + 1 : -1], numbered(events[-1], last)]):
-        yield chunk
+    for part in _parts([*events[number + 1 : -1], numbered(events[-1], last)]):
+        yield part
 
 
 async def _stored_events(context: RequestContext, response_id: str, after: int) -> Sequence[bytes]:
@@ -93,18 +80,19 @@ async def _stored_events(context: RequestContext, response_id: str, after: int) 
     return events
 
 
-def _chunks(events: Sequence[bytes]) -> Iterator[WireChunk]:
-    """The events as they are sent: short ones together, since each chunk costs, but not too many."""
+def _parts(events: Sequence[bytes]) -> Iterator[bytes]:
+    """The events as they are sent: short ones together, since each write costs, but not too many; long ones
+    in parts."""
     ready, size = list[bytes](), 0
     for event in events:
         if ready and size + len(event) > _PART_BYTES:
-            yield WireChunk(b"".join(ready), 0)
+            yield from _sliced(b"".join(ready))
             ready, size = [], 0
         ready += (event, _EVENT_END)
         size += len(event)
-    yield WireChunk(b"".join(ready), 0)
+    yield from _sliced(b"".join(ready))
 
 
-def _parts(data: bytes) -> Iterator[bytes]:
+def _sliced(data: bytes) -> Iterator[bytes]:
     for start in range(0, len(data), _PART_BYTES):
         yield data[start : start + _PART_BYTES]

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from myna.accounts.principal import Scope
 from myna.api.responses.context import item_not_found
-from myna.api.responses.following import EncodedEvents, FollowedEvents, follow
+from myna.api.responses.following import FollowedEvents, follow
 from myna.api.responses.orphans import ended, find_response
 from myna.api.responses.showing import indented, json_response, page_json, response_json, shown_response
 from myna.core.errors import InvalidRequest, NotFound
@@ -38,7 +38,7 @@ async def retrieve_response(context: RequestContext) -> Response | None:
         return json_response(await context.in_text_thread(response_json, row))
     with context.services.background_runs.following(context.principal.key_id):
         async with context.response_sender(is_stream=True, events=FollowedEvents()) as sender:
-            await sender.send_events(follow(context, row.id, after), EncodedEvents())
+            await sender.send_rendered(follow(context, row.id, after))
     return None
 
 

@@ -54,20 +54,25 @@ class RelayedStream:
     def __aiter__(self) -> "RelayedStream":
         return self
 
-    async def __anext__(self) -> Event:
+    def get_nowait(self) -> Event | None:
         if not self._ready:
-            await self._wait()
-        if not self._ready:
-            if self._failure is not None and not self._is_closed:
-                await asyncio.sleep(0)  # so that the events before it are sent first
-                raise self._failure
-            raise StopAsyncIteration
+            return None
         event = self._ready.popleft()
         if type(event) is WireChunk:
             was_full = self._num_ahead_bytes >= _MAX_AHEAD_BYTES
             self._num_ahead_bytes -= len(event.data)
             if was_full:
                 self._changed.set()
+        return event
+
+    async def __anext__(self) -> Event:
+        if not self._ready:
+            await self._wait()
+        event = self.get_nowait()
+        if event is None:
+            if self._failure is not None and not self._is_closed:
+                raise self._failure
+            raise StopAsyncIteration
         return event
 
     async def aclose(self) -> None:

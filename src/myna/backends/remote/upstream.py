@@ -14,8 +14,8 @@ import orjson
 
 from myna import __version__
 from myna.backends.remote.answers import AnswerReader, MessagesReader
+from myna.backends.remote.connection import UpstreamPool
 from myna.backends.remote.cooldown import Cooldown
-from myna.backends.remote.network import AsyncioBackend
 from myna.backends.remote.responses import header, read_body, read_listing, retry_after_s
 from myna.backends.remote.section import UpstreamConfig
 from myna.backends.remote.stream import BROKEN, RelayedStream
@@ -51,7 +51,7 @@ class Upstream:
         self.config = config
         self._on_free = on_free
         self._key: str | None = None
-        self._pool: httpcore2.AsyncConnectionPool | None = None
+        self._pool: UpstreamPool | None = None
         self._opening = asyncio.Lock()
         self._takes_stream_options = True
         self.num_running = 0
@@ -201,12 +201,8 @@ class Upstream:
             if self._pool is None:
                 is_tls = self.config.url.startswith("https:")
                 context = await asyncio.to_thread(httpcore2.default_ssl_context) if is_tls else None
-                self._pool = httpcore2.AsyncConnectionPool(
-                    context,
-                    max_connections=None,
-                    max_keepalive_connections=self.config.max_requests,
-                    keepalive_expiry=_KEEP_ALIVE_S,
-                    network_backend=AsyncioBackend(),
+                self._pool = UpstreamPool(
+                    context, max_idle=self.config.max_requests, keep_alive_s=_KEEP_ALIVE_S
                 )
 
     async def _refusal(self, response: httpcore2.Response) -> UpstreamRefused:
