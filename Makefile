@@ -91,7 +91,7 @@ build/fleet/.deps: requirements.lock requirements-dev.lock | $(VENV)/.made
 	@$(BIN)/python -m venv build/fleet
 	@build/fleet/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		-r requirements.lock -r requirements-dev.lock
-	@build/fleet/bin/python -m pip install --quiet --disable-pip-version-check "ray[serve]>=2.60,<2.61"
+	@build/fleet/bin/python -m pip install --quiet --disable-pip-version-check "ray[serve]>=2.60,<2.61" "kubernetes-validate>=1.37"
 	@touch $@
 
 build/vllm/engines/vllm/bin/python: | $(VENV)/.deps

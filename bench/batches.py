@@ -2,7 +2,8 @@
 
 First part: a batch of many lines runs on the fake engine. At even intervals of its progress, the model's
 worker or the whole server gets SIGKILL; the server is restarted in the same folder. At the end, output and
-error file together must have each custom_id once, with the answer that the engine gives to that line.
+error file together must have each custom_id once, with the answer that the engine gives to that line, and the
+ledger one row for each line, with the tokens of that answer.
 
 Second part: interactive requests, one after the other, without a batch and during one, in turns. The quotient
 of the medians of each pair is the cost.
@@ -101,19 +102,21 @@ def run_with_kills(server: Server, num_lines: int, num_kills: int) -> dict[str, 
         "kills": kills,
         "status": batch.status,
         "seconds": round(seconds, 1),
-        **check(client, batch, num_lines),
+        **check(client, batch, num_lines, server.home),
     }
 
 
-def check(client: openai.OpenAI, batch: Any, num_lines: int) -> dict[str, object]:
-    """What the files have, compared with what they should have."""
-    seen, num_wrong = Counter[str](), 0
+def check(client: openai.OpenAI, batch: Any, num_lines: int, home: Path) -> dict[str, object]:
+    """What the files and the ledger have, compared with what they should have."""
+    seen, num_wrong, tokens = Counter[str](), 0, dict[str, int]()
     for file_id, is_good in ((batch.output_file_id, True), (batch.error_file_id, False)):
         for text in client.files.content(file_id).text.splitlines():
             line = json.loads(text)
             seen[line["custom_id"]] += 1
             number = int(line["custom_id"].removeprefix("line-"))
             response = line["response"]
+            used = response["body"].get("usage", {}).get("completion_tokens", 0)
+            tokens[f"req_{response['request_id']}"] = used
             if is_good:
                 answer = response["body"]["choices"][0]["message"]["content"]
                 num_wrong += not number % 50 or not answer.strip().endswith(str(number))
@@ -123,8 +126,20 @@ def check(client: openai.OpenAI, batch: Any, num_lines: int) -> dict[str, object
         "missing": num_lines - len(seen),
         "twice": sum(count > 1 for count in seen.values()),
         "wrong": num_wrong,
+        "charged_wrongly": num_charged_wrongly(home, tokens),
         "counts": batch.request_counts.model_dump(),
     }
+
+
+def num_charged_wrongly(home: Path, tokens: dict[str, int]) -> int:
+    """The rows of the ledger that are missing, too many, or of other counts; it is written with a delay."""
+    for _ in range(100):
+        rows = {row_id: count for row_id, count, _ in crash_ledger.rows_of(home)}
+        num_wrong = sum(rows.get(row_id) != tokens.get(row_id) for row_id in rows.keys() | tokens)
+        if not num_wrong:
+            break
+        time.sleep(0.1)
+    return num_wrong
 
 
 def measure_cost(server: Server, num_pairs: int, per_side: int = 10) -> dict[str, object]:
@@ -186,7 +201,7 @@ def main() -> int:
     if options.out:
         options.out.write_text(json.dumps(report, indent=1) + "\n")
     exact: Any = report["exact"]
-    return 1 if exact["missing"] or exact["twice"] or exact["wrong"] else 0
+    return 1 if any(exact[fault] for fault in ("missing", "twice", "wrong", "charged_wrongly")) else 0
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ NUM_REPLICAS = 3
 _READY_S = 180
 _AWAY_S = 20.0
 _ORPHANS_S = 5.0
+_IDLE_S = 5.0
 _REPLACED_S = 60.0
 
 
@@ -54,7 +55,7 @@ class Front:
         self._home, self.log = folder / f"home-{number}", folder / f"server-{number}.log"
         self.url = f"http://{host.address}:{8001 + number}"
         self._outer: subprocess.Popen[str] | None = None
-        self.processor_s = 0.0
+        self.processor_s = self.counted_s = self.idle_share = 0.0
 
     def start(self) -> None:
         command = [sys.executable, "-m", "myna.cli", "serve", self._model, "--log-level", "info"]
@@ -80,8 +81,15 @@ class Front:
         assert self._outer is not None
         return psutil.Process(self._outer.pid).children()[0]
 
-    def count_processor_time(self, sign: int = 1) -> None:
+    def count(self, sign: int = 1) -> None:
+        """The processor time until now, and how long that was; -1 begins."""
         self.processor_s += sign * sum(self.process.cpu_times()[:2])
+        self.counted_s += sign * time.monotonic()
+
+    @property
+    def busy_s(self) -> float:
+        """Without what it takes when nobody asks: Ray's threads."""
+        return self.processor_s - self.idle_share * self.counted_s
 
     def kill(self) -> None:
         if self._outer is not None:
@@ -153,16 +161,23 @@ class Fleet:
         return sum(len(self.replicas(host)) for host in self.engines)
 
     def begin_counting(self) -> None:
+        """First while nobody asks."""
         for front in self.fronts:
-            front.count_processor_time(-1)
+            front.count(-1)
+        time.sleep(_IDLE_S)
+        for front in self.fronts:
+            front.count()
+            front.idle_share = front.processor_s / front.counted_s
+            front.processor_s = front.counted_s = 0.0
+            front.count(-1)
 
     def front_us(self, sent: Sequence[Sent]) -> dict[str, float]:
         """Processor time of each server per token that it sent; HTTP and everything else included."""
         found = {}
         for front in self.fronts:
-            front.count_processor_time()
+            front.count()
             tokens = sum(one.tokens or one.events for one in sent if one.server == front.number)
-            found[f"server {front.number}"] = round(1e6 * front.processor_s / max(1, tokens), 1)
+            found[f"server {front.number}"] = round(1e6 * front.busy_s / max(1, tokens), 1)
         return found
 
     def close(self) -> None:
@@ -190,7 +205,7 @@ async def _front_killed(fleet: Fleet, clients: FleetClients) -> Recovery:
     async with clients.http() as http:
         victims = [asyncio.create_task(_stream(http, front.url, long)) for _ in range(3)]
         await asyncio.sleep(3)
-        front.count_processor_time()
+        front.count()
         fault = Recovery("server killed", server=front.number)
         front.kill()
         await asyncio.gather(*victims)
@@ -202,6 +217,7 @@ async def _front_killed(fleet: Fleet, clients: FleetClients) -> Recovery:
         fault.ran_on = max(0, min(surplus))
     front.start()
     await asyncio.to_thread(front.wait_until_ready)
+    front.count(-1)
     return await fleet.until_whole(fault)
 
 

@@ -121,6 +121,16 @@ def test_a_models_template_is_set_with_its_file_or_alone(tmp_path: Path) -> None
         load(tmp_path, '[models]\nmine = { template = "x.jinja" }')
 
 
+def test_a_models_draft_model_is_set_by_its_id(tmp_path: Path) -> None:
+    toml = '[models]\nlarge = { draft = "small" }\nmine = { path = "x.gguf", draft = "small" }'
+    assert load(tmp_path, toml).models == (
+        ModelSetting("large", None, draft="small"),
+        ModelSetting("mine", tmp_path / "x.gguf", draft="small"),
+    )
+    with pytest.raises(ConfigurationError, match="text in quotes"):
+        load(tmp_path, "[models]\nlarge = { draft = 1 }")
+
+
 def test_sampling_defaults_are_a_word_or_a_table_by_model(tmp_path: Path) -> None:
     assert load(tmp_path).defaults.of("a") == SamplingDefaults()
     assert load(tmp_path, 'defaults = "openai"').defaults.of("a") == OPENAI

@@ -13,6 +13,7 @@ target_sources(myna_engine PRIVATE
   graph/inputs_step.cpp
   graph/latent_step.cpp
   graph/recurrent_step.cpp
+  graph/row_steps.cpp
   graph/shared_step.cpp
   graph/state_step.cpp
   gguf/mapped_file.cpp

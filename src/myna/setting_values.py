@@ -23,11 +23,13 @@ MAX_NAME: Final = 256  # characters of a model's id, as requests may name it
 
 @dataclass(frozen=True, slots=True)
 class AliasSetting:
-    """`name` answers as `target` ("" is the default model); `instruct` wraps raw prompts in its template."""
+    """`name` answers as `target` ("" is the default model); `instruct` wraps raw prompts in its template.
+    With `adapter`, the folder of a LoRA adapter, it answers as the model `target` with that."""
 
     name: str
     target: str
     kind: AliasKind
+    adapter: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,14 @@ PUBLISHED: Final = DefaultsSetting()
 @dataclass(frozen=True, slots=True)
 class ModelSetting:
     """A model file of the user's own, served under `id`; or, without `path`, a setting of another model.
-    `chat_template` is a file that replaces the model's own template, `vllm` are options of vLLM's, by
-    name."""
+    `chat_template` is a file that replaces the model's own template, `draft` the id of a smaller model that
+    proposes tokens to it, `vllm` are options of vLLM's, by name."""
 
     id: str
     path: Path | None
     chat_template: Path | None = None
     vllm: Mapping[str, object] = field(default_factory=dict)
+    draft: str = ""
 
 
 def text(raw: object, base: Path) -> str:
@@ -192,26 +195,32 @@ def models(raw: object, base: Path) -> tuple[ModelSetting, ...]:
 def _model(name: str, value: object, base: Path) -> ModelSetting:
     if isinstance(value, str):
         return ModelSetting(name, path(value, base))
-    if isinstance(value, dict) and value and set(value) <= {"path", "chat_template", "vllm"}:
+    if isinstance(value, dict) and value and set(value) <= {"path", "chat_template", "draft", "vllm"}:
         file, template = (
             path(value[key], base) if key in value else None for key in ("path", "chat_template")
         )
-        return ModelSetting(name, file, template, vllm=_table(value.get("vllm", {})))
-    raise ValueError(N_('a GGUF file or a folder, or { path = "...", chat_template = "...", vllm = { … } }'))
+        draft = text(value.get("draft", ""), base)
+        return ModelSetting(name, file, template, vllm=_table(value.get("vllm", {})), draft=draft)
+    raise ValueError(
+        N_('a GGUF file or a folder, or { path = "...", chat_template = "...", draft = "...", vllm = { … } }')
+    )
 
 
 def aliases(raw: object, base: Path) -> tuple[AliasSetting, ...]:
-    return tuple(_alias(name, value) for name, value in _table(raw).items())
+    return tuple(_alias(name, value, base) for name, value in _table(raw).items())
 
 
-def _alias(name: str, value: object) -> AliasSetting:
+def _alias(name: str, value: object, base: Path) -> AliasSetting:
     if isinstance(value, str):
         return AliasSetting(name, value, "alias")
-    if isinstance(value, dict) and set(value) <= {"model", "kind"}:
-        kind = value.get("kind", "alias")
-        if kind in ("alias", "instruct"):
-            return AliasSetting(name, text(value.get("model", ""), Path()), kind)
-    raise ValueError(N_('a model\'s id, or { model = "...", kind = "instruct" }'))
+    if isinstance(value, dict) and set(value) <= {"model", "kind", "adapter"}:
+        kind, target = value.get("kind", "alias"), text(value.get("model", ""), Path())
+        adapter = path(value["adapter"], base) if "adapter" in value else None
+        if kind in ("alias", "instruct") and (target or adapter is None):
+            return AliasSetting(name, target, kind, adapter)
+    raise ValueError(
+        N_('a model\'s id, or { model = "...", kind = "instruct" }, or { model = "...", adapter = "..." }')
+    )
 
 
 def prompts(raw: object, base: Path) -> tuple[PromptSetting, ...]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from myna.batches.dispatch import Answer
+from myna.batches.dispatch import Answer, LineRequest
 from myna.batches.service import Batches
 from myna.core.batches import Batch, new_batch_id
 from myna.core.files import StoredFile
@@ -28,8 +28,10 @@ class Server:
         self.batches = Batches(stores.batches(), self.files, threads, 2, beat_s=0.005)
         self.gate = asyncio.Event()
         self.is_asked = asyncio.Event()
+        self.ids: list[str] = []
 
-    async def dispatch(self, path: str, key_id: str, body: bytes) -> Answer:
+    async def dispatch(self, line: LineRequest) -> Answer:
+        self.ids.append(line.id)
         self.is_asked.set()
         await self.gate.wait()
         return Answer(200, "r", json.dumps({"by": self.name}).encode())
@@ -91,6 +93,8 @@ async def test_a_server_that_stalls_is_replaced_and_changes_nothing_any_more(tmp
         await first.batches.aclose()
         assert (batch.status, batch.epoch) == ("completed", 2)
         assert results(second, batch) == dict.fromkeys("abc", "second")
+        assert len(set(second.ids)) == 3
+        assert set(first.ids) < set(second.ids), "a line has the same id wherever it runs"
         after = await second.batches.get("ours", batch_id)
     assert after == batch
 

@@ -1,6 +1,7 @@
 """What the pool lists, when it loads, and what it refuses."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from tests.catalog.weights import PROMPTING, Holder, Looking, Yard, local, pool_of, settle
@@ -28,6 +29,12 @@ async def test_models_are_listed_before_their_aliases() -> None:
     assert [card.id for card in cards[:3]] == ["bird", "own", "gpt-3.5-turbo"]
     assert all((card.created, card.owned_by) == (7, "me") for card in cards[2:])
     assert {card.kind for card in cards} == {"model", "alias", "instruct"}
+
+
+async def test_details_name_the_draft_model() -> None:
+    files, yard = [replace(local("bird"), draft=local("chick")), local("chick")], Yard()
+    pool = ModelPool(Looking(files, []), yard, delete_files=yard.forget)
+    assert [pool.details(card).draft for card in pool.cards()] == ["chick", None]
 
 
 async def test_an_alias_hides_no_model_and_needs_a_target() -> None:

@@ -7,8 +7,9 @@ from tests.backends.stand_in import FarModel
 
 from myna.backends import table
 from myna.backends.table import BackendRow
-from myna.cli.backends import backends_of
+from myna.cli.backends import adapters_by_model, backends_of
 from myna.cli.served_models import ServedModels, choose_models
+from myna.core.backend import LocalModel
 from myna.core.errors import ConfigurationError, ModelFileError
 from myna.settings import load_settings
 
@@ -48,6 +49,46 @@ def test_an_alias_may_refer_to_another_and_takes_its_kind(tmp_path: Path) -> Non
     assert target(tmp_path, toml, "c") == ("fake", "instruct")
     assert target(tmp_path, toml, "gpt-4o") == ("x", "alias")
     assert target(tmp_path, toml, "d") == ("fake", "alias")
+
+
+def test_an_alias_may_have_an_adapter_which_aliases_of_it_have_too(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "config.json").write_text("{}")
+    (tmp_path / "folder" / "model.safetensors").write_bytes(b"")
+    toml = (
+        '[models]\nf = "folder"\nx = "x.gguf"\n'
+        '[aliases]\nsql = { model = "f", adapter = "lora" }\n"gpt-4o" = "sql"\nplain = "f"\n'
+    )
+    listing = offer(tmp_path, toml, engine="auto").look()()
+    assert listing is not None
+    cards = [listing.cards[name] for name in ("sql", "gpt-4o", "plain")]
+    assert [(card.target, card.adapter) for card in cards] == [("f", "sql"), ("f", "sql"), ("f", "")]
+    settings = load_settings(environ={"MYNA_HOME": str(tmp_path)}, directory=tmp_path)
+    assert adapters_by_model(settings) == {"f": {"sql": tmp_path / "lora"}}
+
+
+@pytest.mark.parametrize(
+    ("alias", "message"),
+    [
+        ('{ model = "x", adapter = "lora" }', "vLLM runs adapters.*'x' is a GGUF file"),
+        ('{ model = "b", adapter = "lora" }', "must name a model; 'b' is an alias"),
+        ('{ adapter = "lora" }', "adapter = "),
+    ],
+)
+def test_an_adapter_is_of_a_model_that_can_have_it(alias: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        offer(tmp_path, f'[models]\nx = "x.gguf"\n[aliases]\nb = "x"\na = {alias}')
+
+
+def test_a_draft_model_is_part_of_its_model_as_long_as_it_is_here(tmp_path: Path) -> None:
+    toml = '[models]\nx = { path = "x.gguf", draft = "y" }\ny = "y.gguf"'
+    listing = offer(tmp_path, toml).look()()
+    assert listing is not None
+    x, y = (listing.models[name] for name in "xy")
+    assert isinstance(x, LocalModel) and isinstance(y, LocalModel)
+    assert (x.draft, y.draft) == (y, None)
+    with pytest.raises(ConfigurationError, match=r"draft model 'z' of 'x' .* with: myna pull z"):
+        offer(tmp_path, toml.replace('draft = "y"', 'draft = "z"'))
 
 
 def test_an_alias_may_be_a_pattern_which_comes_before_the_names_known_by_default(tmp_path: Path) -> None:

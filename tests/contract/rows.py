@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import pytest
 from tests.contract.answers import Answer
 
@@ -126,6 +127,13 @@ async def _start_in_process(setup: Setup, _: FindModel) -> tuple[Generator, Enco
     return service, _encode_for_fake
 
 
+async def _start_drafting(setup: Setup, _: FindModel) -> tuple[Generator, Encode]:
+    spec = msgspec.structs.replace(_fake_spec(setup), draft="fake", draft_bytes=setup.kv_tokens * 1024)
+    service = InProcessGenerator(lambda: load_model(spec), QueueLimits(setup.max_waiting_requests))
+    await service.start()
+    return service, _encode_for_fake
+
+
 async def _start_fake_worker(setup: Setup, _: FindModel) -> tuple[Generator, Encode]:
     client = WorkerClient(_fake_spec(setup), QueueLimits(setup.max_waiting_requests))
     await client.start()
@@ -144,6 +152,7 @@ async def _start_native_worker(setup: Setup, find_model: FindModel) -> tuple[Gen
 
 ROWS: Final = (
     Row("in-process fake", _start_in_process),
+    Row("in-process fake with a draft model", _start_drafting),
     Row("worker fake", _start_fake_worker),
     Row("worker native", _start_native_worker),
 )

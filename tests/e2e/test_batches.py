@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,11 +18,11 @@ CHAT: Final = "/v1/chat/completions"
 ENDED = ("completed", "failed", "expired", "cancelled")
 
 
-def lines(count: int, words: int = 3) -> bytes:
+def lines(count: int, words: int = 3, *, slow_ms: int = 0) -> bytes:
     """Requests, of which each tenth is wrong."""
     made = []
     for number in range(count):
-        text = f"[[say {'caw ' * words}{number}]]"
+        text = f"[[slow {slow_ms}]][[say {'caw ' * words}{number}]]"
         body: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": text}]}
         body |= {"temperature": 0 if number % 10 else 9}
         made.append(json.dumps({"custom_id": f"n-{number}", "method": "POST", "url": CHAT, "body": body}))
@@ -32,32 +34,62 @@ def read(client: OpenAI, file_id: str | None) -> list[dict[str, Any]]:
     return [json.loads(line) for line in client.files.content(file_id).text.splitlines()]
 
 
-def test_each_line_is_answered_once_though_worker_and_server_are_killed(tmp_path: Path) -> None:
-    count, batch_id = 400, ""
-    for turn in range(4):
+def num_answered(home: Path, *inputs: str) -> int:
+    """How many lines the contents in the folder of files have besides these."""
+    contents = [path for path in home.glob("files/*/*") if path.name not in inputs]
+    count = 0
+    for path in contents:
+        with suppress(FileNotFoundError):  # copied meanwhile
+            count += path.read_bytes().count(b"\n")
+    return count
+
+
+def expire_leases(home: Path) -> None:
+    """As if a server that was killed had been away for long."""
+    with closing(sqlite3.connect(home / "myna.db")) as database, database:
+        database.execute("UPDATE batches SET lease_until = 0")
+
+
+def charged(home: Path, count: int) -> dict[str, int]:
+    """The completion tokens of each request in the ledger, once that many rows are complete."""
+    with closing(sqlite3.connect(home / "myna.db")) as database:
+        query = "SELECT id, completion_tokens, outcome FROM usage"
+        while True:
+            rows = database.execute(query).fetchall()
+            if sum(outcome in ("completed", "refused") for *_, outcome in rows) >= count:
+                assert len(rows) == count
+                return {row_id.removeprefix("req_"): tokens for row_id, tokens, _ in rows}
+
+
+def test_each_line_is_answered_and_charged_once_though_worker_and_server_are_killed(tmp_path: Path) -> None:
+    count, turns, batch_id, file_id, num_unfinished = 120, 3, "", "", 0
+    for turn in range(turns):
         with (
             serving(tmp_path, "--engine", "fake") as server,
             OpenAI(base_url=server.base_url, api_key=KEY) as client,
         ):
             if not batch_id:
-                file = client.files.create(file=("in.jsonl", lines(count)), purpose="batch")
+                file = client.files.create(file=("in.jsonl", lines(count, slow_ms=10)), purpose="batch")
+                file_id = file.id
                 batch_id = client.batches.create(
-                    input_file_id=file.id, endpoint=CHAT, completion_window="24h"
+                    input_file_id=file_id, endpoint=CHAT, completion_window="24h"
                 ).id
-            while True:
-                batch = client.batches.retrieve(batch_id)
-                assert batch.request_counts is not None
-                done = batch.request_counts.completed + batch.request_counts.failed
-                if batch.status in ENDED or (turn < 3 and done > (turn + 1) * count // 4):
-                    break
-            if batch.status not in ENDED:
+            else:
+                num_unfinished += int(server.wait_for_log(r"(\d+) of them unfinished")[1])
+            if turn < turns - 1:
+                while num_answered(tmp_path, file_id, batch_id) <= (turn + 1) * count // (turns + 1):
+                    pass
                 if turn == 1:
                     server.workers()[0].kill()
                 server.process.send_signal(signal.SIGKILL)
                 server.process.wait()
+                expire_leases(tmp_path)
                 continue
+            while (batch := client.batches.retrieve(batch_id)).status not in ENDED:
+                pass
             good, bad = read(client, batch.output_file_id), read(client, batch.error_file_id)
-            break
+            tokens = charged(tmp_path, count)
+    assert num_unfinished > 0, "the kills hit nobody, so they showed nothing"
     assert batch.status == "completed"
     ids = [line["custom_id"] for line in good + bad]
     assert len(ids) == count and set(ids) == {f"n-{number}" for number in range(count)}
@@ -65,6 +97,10 @@ def test_each_line_is_answered_once_though_worker_and_server_are_killed(tmp_path
         answer = line["response"]["body"]["choices"][0]["message"]["content"]
         assert answer.split()[-1] == line["custom_id"].removeprefix("n-")
     assert {line["custom_id"] for line in bad} == {f"n-{number}" for number in range(0, count, 10)}
+    assert tokens == {
+        line["response"]["request_id"]: line["response"]["body"].get("usage", {}).get("completion_tokens", 0)
+        for line in good + bad
+    }
     left = [path.name for path in tmp_path.glob("files/*/*")]
     assert sorted(left) == sorted([batch.input_file_id, batch.output_file_id, batch.error_file_id])  # type: ignore[type-var]
 

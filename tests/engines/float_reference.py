@@ -7,6 +7,8 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
+from myna.prompts.gguf import read_header
+
 Array = npt.NDArray[np.float32]
 
 
@@ -14,15 +16,12 @@ class FloatReference:
     """One GGUF file; every weight is dequantised by the `gguf` package when it is first used."""
 
     def __init__(self, path: str) -> None:
-        reader = gguf.GGUFReader(path)
-        self._fields = {
-            name: field.contents()
-            for name, field in reader.fields.items()
-            if not name.startswith("tokenizer")
-        }
-        self._tensors = {tensor.name: tensor for tensor in reader.tensors}
+        header = read_header(path)  # the package's own reader takes seconds for a vocabulary
+        self._fields = header.metadata
+        self._tensors = {tensor.name: tensor for tensor in header.tensors}
+        self._bytes = np.memmap(path, np.uint8, "r")
         self._weights: dict[str, Array] = {}
-        self.architecture = str(self._fields["general.architecture"])
+        self.architecture = header.architecture
 
     def logits(self, tokens: Sequence[int]) -> Array:
         is_gemma = self.architecture == "gemma3"
@@ -102,11 +101,13 @@ class FloatReference:
 
     def _field(self, name: str, default: Any = None) -> Any:
         value = self._fields.get(f"{self.architecture}.{name}", default)
-        return value[0] if isinstance(value, list) else value
+        return value[0] if isinstance(value, np.ndarray) else value
 
     def _weight(self, name: str) -> Array:
         if name not in self._weights:
             tensor = self._tensors[name]
-            values = gguf.dequantize(tensor.data, tensor.tensor_type)
+            data = self._bytes[tensor.offset : tensor.offset + tensor.num_bytes]
+            rows = data.reshape(*tensor.shape[:0:-1], -1)
+            values = gguf.dequantize(rows, gguf.GGMLQuantizationType[tensor.type])
             self._weights[name] = np.ascontiguousarray(values, dtype=np.float32)
         return self._weights[name]

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.scheduling.model import GREEDY, Driver
+from tests.scheduling.test_speculation import ALWAYS
 
 from myna.core.errors import ConfigurationError, ModelLoadFailed
+from myna.core.requests import GenerationRequest
+from myna.decoding.token_table import TokenTable
 from myna.engines import llamacpp
 from myna.engines.base import BatchRow
 
@@ -76,3 +80,24 @@ def test_load_errors_name_the_file_or_the_reason(model_path: ModelPath, tmp_path
         llamacpp.load(path, context_tokens=0, memory_bytes=1 << 20, threads=1)
     with pytest.raises(ConfigurationError, match="context of 8000"):
         llamacpp.load(path, context_tokens=8000, memory_bytes=32 << 20, threads=1)
+
+
+@pytest.mark.parametrize("has_draft_model", [False, True], ids=["repetitions", "draft model"])
+def test_it_verifies_drafts(model_path: ModelPath, *, has_draft_model: bool) -> None:
+    """Its sums depend on the batch, so that only the steps are compared, and the answer's length."""
+    path, prompt = str(model_path(MODEL)), tuple(range(100, 120)) * 3
+    engine, draft_engine = (
+        llamacpp.load(path, context_tokens=256, memory_bytes=32 << 20, threads=1) for _ in range(2)
+    )
+    pieces = [b"x"] * engine.info.vocab_size
+    driver = Driver(
+        engine,
+        TokenTable(pieces, pieces, frozenset(engine.info.eos_tokens)),
+        draft_engine=draft_engine if has_draft_model else None,
+    )
+    driver.scheduler.speculation.costs.slope = 0.02 if has_draft_model else ALWAYS
+    heard = driver.ask(GenerationRequest("r", prompt, 48, sampling=GREEDY, ignore_eos=True))
+    assert heard.num_tokens() == 48
+    assert len(driver.rows) < 40
+    engine.close()
+    draft_engine.close()

@@ -218,6 +218,22 @@ async def test_a_silent_link_without_requests_is_noticed_too(monkeypatch: pytest
         assert replicas.chosen[-1] != name
 
 
+async def test_a_late_replica_gets_no_new_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before its link counts as dead."""
+    monkeypatch.setattr("myna.fleet.links.LATE_S", 0.1)
+    monkeypatch.setattr("myna.fleet.links.SILENCE_S", float("inf"))
+    monkeypatch.setattr("myna.fleet.links.HEARTBEAT_S", 0.05)
+    async with fleet_of("a", "b") as (replicas, client):
+        what = request("one")
+        await ask(client, what)
+        [name] = replicas.chosen
+        assert isinstance(client._worker, FleetConnection)
+        replicas.streams[name].is_silent = True
+        await until(lambda: name in client._worker.links.avoided())  # type: ignore[union-attr]
+        assert text_of(await ask(client, what)) == script(what)
+        assert replicas.chosen[-1] != name
+
+
 async def test_closing_a_stream_aborts_it_at_the_replica() -> None:
     async with fleet_of("a") as (replicas, client):
         stream = await client.generate(request("[[slow 5]]", 5000))

@@ -1,6 +1,7 @@
 """The pure scheduler driven step by step over the fake engine, as the loop would, with its rules checked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,7 @@ from myna.engines import fake
 from myna.engines.base import BatchRow, Engine, KVCacheFull
 from myna.engines.fake import FakeEngine
 from myna.scheduling.batch import NOTHING_SAMPLED, Batch, InputBatch
+from myna.scheduling.draft_model import DraftModel
 from myna.scheduling.grammar_text import grammar_text
 from myna.scheduling.scheduler import Scheduler
 
@@ -62,10 +64,24 @@ class Heard:
 class Driver:
     """A scheduler over any engine, and everyone who listens."""
 
-    def __init__(self, engine: Engine, token_table: TokenTable, grammars: Grammars | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        token_table: TokenTable,
+        grammars: Grammars | None = None,
+        draft_engine: Engine | None = None,
+        clock: Callable[[], float] = float,
+    ) -> None:
+        """`clock` times the steps of a draft model."""
         self._engine = engine
         self._grammars = grammars
-        self.scheduler = Scheduler(engine, token_table)
+        self.draft_model: DraftModel | None = None
+        self.draft_failures: list[Exception] = []
+        if draft_engine is not None:
+            self.draft_model = DraftModel(
+                draft_engine, engine.info.vocab_size, nullcontext(), clock, self.draft_failures.append
+            )
+        self.scheduler = Scheduler(engine, token_table, self.draft_model)
         self.heard: dict[int, Heard] = {}
         self.rows: list[list[BatchRow]] = []
         self.num_out_of_room = 0
@@ -144,8 +160,11 @@ class Model(Driver):
         max_sequences: int = 64,
         prefix_cache_tokens: int | None = None,
         grammars: Grammars | None = None,
+        draft_engine: FakeEngine | None = None,
+        clock: Callable[[], float] = float,
     ) -> None:
+        self.draft_engine = draft_engine
         self.engine = FakeEngine(context_tokens, kv_tokens, max_sequences)
         if prefix_cache_tokens is not None:
             self.engine.prefix_cache_tokens = prefix_cache_tokens
-        super().__init__(self.engine, TOKEN_TABLE, grammars)
+        super().__init__(self.engine, TOKEN_TABLE, grammars, draft_engine, clock)

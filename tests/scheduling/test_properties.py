@@ -10,6 +10,8 @@ from myna.core.errors import GenerationFailed
 from myna.core.events import ChoiceDone, Done, PromptDone
 from myna.core.requests import GenerationRequest
 from myna.engines import fake
+from myna.engines.fake import FakeEngine
+from myna.scheduling.kv_cache import KVCacheManager
 
 _BEGINNINGS = (
     "",
@@ -66,11 +68,22 @@ def expected(request: GenerationRequest) -> list[int]:
     max_sequences=st.integers(2, 12),
     prefix_cache_tokens=st.sampled_from([0, 40, 200]),
     chunk=st.sampled_from([1, 7, 64, 512]),
+    has_draft_model=st.booleans(),
 )
 def test_every_request_says_its_script_and_nothing_leaks(
-    arrivals: list[Plan], kv_blocks: int, max_sequences: int, prefix_cache_tokens: int, chunk: int
+    arrivals: list[Plan],
+    kv_blocks: int,
+    max_sequences: int,
+    prefix_cache_tokens: int,
+    chunk: int,
+    has_draft_model: bool,
 ) -> None:
-    model = Model(kv_blocks * 16, max_sequences=max_sequences, prefix_cache_tokens=prefix_cache_tokens)
+    model = Model(
+        kv_blocks * 16,
+        max_sequences=max_sequences,
+        prefix_cache_tokens=prefix_cache_tokens,
+        draft_engine=FakeEngine(4096, kv_blocks * 16, max_sequences) if has_draft_model else None,
+    )
     aborts: dict[int, int] = {}
     aborted: set[int] = set()
 
@@ -123,11 +136,17 @@ def check(request: GenerationRequest, model: Model, number: int) -> None:
 
 def free_everything(model: Model) -> None:
     """Donors are within the budget, and all that is still held."""
-    kv_cache = model.scheduler.queues.kv_cache
-    assert kv_cache.prefix_cache.num_tokens <= model.engine.prefix_cache_tokens
+    free_all(model.scheduler.queues.kv_cache, model.engine)
+    if model.draft_model is not None and model.draft_engine is not None:
+        assert not model.draft_model.has_failed
+        free_all(model.draft_model.kv_cache, model.draft_engine)
+
+
+def free_all(kv_cache: KVCacheManager, engine: FakeEngine) -> None:
+    assert kv_cache.prefix_cache.num_tokens <= engine.prefix_cache_tokens
     while kv_cache.evict_one():
         pass
     assert kv_cache.prefix_cache.num_tokens == 0
-    assert model.engine.free_tokens == model.engine.info.kv_tokens
-    assert len(kv_cache.free_slots) == model.engine.info.max_sequences
+    assert engine.free_tokens == engine.info.kv_tokens
+    assert len(kv_cache.free_slots) == engine.info.max_sequences
     assert len(kv_cache.index) == 0

@@ -16,7 +16,7 @@ from myna.core.requests import GenerationRequest, Sampling
 from myna.decoding.grammar import Grammars
 from myna.engines import fake
 from myna.engines.fake import FakeEngine
-from myna.scheduling.speculation import StepCosts
+from myna.scheduling.step_costs import StepCosts
 from myna.workers.frames import WorkerSpec
 from myna.workers.loading import load_fake
 

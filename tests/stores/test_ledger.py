@@ -5,6 +5,7 @@ import random
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.stores.rows import usage_row
@@ -64,6 +65,24 @@ def test_a_request_counts_once_however_often_it_is_added(store: LedgerStore) -> 
     page = store.page(UsageFilter())
     assert page is not None
     assert list(page.rows) == [usage_row(2), first]
+
+
+def test_the_end_of_a_request_replaces_lost_and_the_last_attempt_the_earlier_ones(store: LedgerStore) -> None:
+    def attempt(number: int, **other: Any) -> UsageRow:
+        return usage_row(1, **{"arrived_ms": number, "completion_tokens": number} | other)
+
+    for added, kept in (
+        (attempt(1, outcome="lost"), attempt(1, outcome="lost")),
+        (attempt(1), attempt(1)),
+        (attempt(1, outcome="lost"), attempt(1)),
+        (attempt(3, outcome="failed"), attempt(3, outcome="failed")),
+        (attempt(2), attempt(3, outcome="failed")),
+        (attempt(4), attempt(4)),
+    ):
+        store.add([added])
+        page = store.page(UsageFilter())
+        assert page is not None
+        assert list(page.rows) == [kept]
 
 
 def test_adding_nothing_is_nothing(store: LedgerStore) -> None:

@@ -217,6 +217,23 @@ def test_requests_of_batches_cost_a_part_of_the_price(store: FlakyStore, tmp_pat
     assert (kept["req_0"].cost_nano, kept["req_1"].cost_nano) == (2500, 5000)
 
 
+def test_a_line_of_a_batch_without_an_answer_costs_nothing(store: FlakyStore, tmp_path: Path) -> None:
+    dead = Journal(tmp_path, DATABASE)
+    for number, tier in enumerate((BATCH_TIER, "default")):
+        slot = dead.take(usage_row(number, service_tier=tier, prompt_tokens=0, completion_tokens=0))
+        slot.count_prompt(10, 5)
+        slot.count_completion(7)
+    dead.close()
+    ledger = Ledger(store, tmp_path, DATABASE, prices={"tiny": Price(prompt=1, cached=1, completion=1)})
+    ledger.start()
+    for number, tier in enumerate((BATCH_TIER, "default"), 2):
+        ledger.close(None, usage_row(number, service_tier=tier, outcome="cancelled"))
+    ledger.stop()
+    rows = [_kept(store)[f"req_{number}"] for number in range(4)]
+    counts = [(row.prompt_tokens, row.cached_tokens, row.completion_tokens, row.cost_nano) for row in rows]
+    assert counts == [(0, 0, 0, 0), (10, 5, 7, 17_000), (0, 0, 0, 0), (10, 0, 5, 15_000)]
+
+
 def test_old_rows_become_sums_whatever_the_clock_did(store: FlakyStore, tmp_path: Path) -> None:
     day_ms = 86_400_000
     store.add([usage_row(1, arrived_ms=day_ms), usage_row(2, arrived_ms=50 * day_ms)])

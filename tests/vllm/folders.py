@@ -60,7 +60,7 @@ def write_folder(
     _write_tokenizer(folder, header)
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": config["eos_token_id"]}))
-    _write_safetensors(folder / "model.safetensors", dict(weights))
+    write_safetensors(folder / "model.safetensors", dict(weights))
 
 
 def _config(header: Header) -> dict[str, object]:
@@ -170,7 +170,7 @@ def _random_weights(config: Mapping[str, object]) -> Iterator[tuple[str, Weights
             yield f"model.layers.{layer}.{name}.weight", np.ones(width, np.float32)
 
 
-def _write_safetensors(path: Path, tensors: Mapping[str, Weights]) -> None:
+def write_safetensors(path: Path, tensors: Mapping[str, Weights]) -> None:
     header, offset = {}, 0
     for name, values in tensors.items():
         end = offset + 2 * values.size

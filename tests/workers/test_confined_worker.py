@@ -79,6 +79,8 @@ def test_a_worker_may_read_all_shards_of_its_model_and_no_others(tmp_path: Path)
         str(tmp_path / "a.gguf"),
     )
     assert confinement_of(WorkerSpec("fake", str(tmp_path / "missing"))).readable == ()
+    one, other = str(tmp_path / "a.gguf"), str(first)
+    assert confinement_of(WorkerSpec("native", one, draft=other)).readable == (one, *shards)
 
 
 def test_the_limit_of_private_memory_leaves_room_for_twice_the_plan(tmp_path: Path) -> None:

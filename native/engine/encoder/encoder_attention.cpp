@@ -17,9 +17,9 @@ void EncoderGraph::plan_attention() {
     const int64_t length = text_row_[t + 1] - text_row_[t];
     text_block_.push_back(num_blocks);
     num_blocks += (length + kBlockTokens - 1) / kBlockTokens;
-    for (int64_t first = 0; first < length; first += tile_queries_)
+    for (int64_t first = 0; first < length; first += tiles_.num_queries())
       for (int head = 0; head < d.num_kv_heads; ++head)
-        items_.push_back({static_cast<int>(t), head, first, std::min(tile_queries_, length - first)});
+        items_.push_back({static_cast<int>(t), head, first, std::min(tiles_.num_queries(), length - first)});
   }
   blocks_.resize(static_cast<size_t>(num_blocks));
   std::iota(blocks_.begin(), blocks_.end(), 0);
@@ -31,12 +31,6 @@ PagedHead EncoderGraph::head(int index) const {
   const int64_t half = static_cast<int64_t>(kBlockTokens) * model_.dimensions.head_dim;
   uint16_t* first = cells_.get() + index * std::ssize(blocks_) * 2 * half;
   return {first, first + half, 2 * half};
-}
-
-Partial EncoderGraph::scratch_partial(int thread, int which) const {
-  const int64_t head_dim = model_.dimensions.head_dim;
-  float* base = scratch_.get() + thread * scratch_floats_ + which * tile_rows_ * (head_dim + 32);
-  return {base, base + tile_rows_ * head_dim, base + tile_rows_ * (head_dim + 16)};
 }
 
 void EncoderGraph::attend(const EncoderLayer& layer) {
@@ -83,7 +77,7 @@ void EncoderGraph::run_item(const EncoderLayer& layer, const Item& item, int thr
   const int group = d.num_heads / d.num_kv_heads;
   const int64_t row = text_row_[text] + item.first, length = text_row_[text + 1] - text_row_[text];
   const int64_t group_floats = static_cast<int64_t>(group) * d.head_dim;
-  float* queries = scratch_.get() + thread * scratch_floats_ + 2 * tile_rows_ * (d.head_dim + 32);
+  float* queries = tiles_.queries(thread);
   const float scale = 1.0f / std::sqrt(static_cast<float>(d.head_dim));
   for (int64_t i = 0; i < item.count; ++i) {
     float* packed = queries + i * group_floats;
@@ -101,8 +95,8 @@ void EncoderGraph::run_item(const EncoderLayer& layer, const Item& item, int thr
                        head(item.head),
                        0,
                        model_.is_causal ? 0 : length};
-  float* kernel_scratch = queries + tile_rows_ * d.head_dim;
-  const Partial merged = scratch_partial(thread, 0), next = scratch_partial(thread, 1);
+  float* kernel_scratch = tiles_.kernel(thread);
+  const Partial merged = tiles_.partial(thread, 0), next = tiles_.partial(thread, 1);
   const int64_t first_seen = layer.window > 0 ? std::max<int64_t>(0, item.first - layer.window + 1) : 0;
   const int64_t last = model_.is_causal ? item.first + item.count - 1 : length - 1;
   const int64_t first_part = first_seen / kPartTokens;

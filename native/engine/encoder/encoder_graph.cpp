@@ -1,7 +1,6 @@
 #include "encoder/encoder_graph.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -13,21 +12,12 @@ constexpr int64_t kSliceRows = 256;  // after which no further text joins a slic
 }  // namespace
 
 EncoderGraph::EncoderGraph(const Encoder& model, ThreadPool& pool)
-    : model_(model),
-      pool_(pool),
-      kernels_(kernels()),
-      vectors_(vectors_for(kernels_.name)),
+    : RowSteps(pool, Precision::kFloat),
+      model_(model),
       cosines_(model.ropes.size()),
       sines_(model.ropes.size()) {
   const Dimensions& d = model.dimensions;
-  const int64_t group = d.num_heads / d.num_kv_heads;
-  tile_queries_ = std::max<int64_t>(1, 6144 / d.head_dim / group);
-  tile_rows_ = padded_rows(tile_queries_ * group);
-  // Two partial results, the packed queries of a tile, and the kernel's scratch memory.
-  scratch_floats_ =
-      tile_rows_ * (3ll * d.head_dim + 2 * 32) + attention_scratch_floats(d.head_dim, tile_rows_);
-  scratch_floats_ = (scratch_floats_ + 63) / 64 * 64;
-  scratch_.reserve(static_cast<size_t>(scratch_floats_ * pool.num_threads()));
+  tiles_.reserve({d.num_heads, d.num_kv_heads, d.head_dim}, pool.num_threads());
 }
 
 void EncoderGraph::embed(std::span<const Text> texts, float* vectors) {
@@ -116,9 +106,7 @@ void EncoderGraph::run_layer(size_t index) {
   multiply(heads);
   attend(layer);
   const Matrix* outputs[] = {&layer.output.weight};
-  resize_inputs(outputs, std::ssize(rows_), d.query_width());
-  for_rows(std::ssize(rows_), d.query_width(),
-           [&](int64_t begin, int64_t end) { set_inputs(attended_.get(), d.query_width(), begin, end); });
+  prepare(attended_.get(), std::ssize(rows_), d.query_width(), outputs);
   const Product output[] = {{&layer.output.weight, delta_.get(), d.embedding}};
   multiply(output);
 
@@ -221,8 +209,7 @@ void EncoderGraph::finish_vectors(int64_t num_texts, float* vectors) {
     const Matrix& weight = model_.dense[i];
     const Matrix* consumers[] = {&weight};
     float* out = dense_[i % 2].reserve(static_cast<size_t>(num_texts * weight.rows));
-    resize_inputs(consumers, num_texts, width);
-    for_rows(num_texts, width, [&](int64_t begin, int64_t end) { set_inputs(source, width, begin, end); });
+    prepare(source, num_texts, width, consumers);
     const Product product[] = {{&weight, out, weight.rows}};
     multiply(product);
     source = out;
@@ -235,37 +222,6 @@ void EncoderGraph::finish_vectors(int64_t num_texts, float* vectors) {
     const double scale = 1 / std::max(std::sqrt(sum), 1e-12);
     for (int64_t i = 0; i < width; ++i)
       vectors[text * width + i] = static_cast<float>(source[text * width + i] * scale);
-  }
-}
-
-void EncoderGraph::resize_inputs(std::span<const Matrix* const> consumers, int64_t num_rows,
-                                 int64_t columns) {
-  has_narrow_inputs_ = has_float_inputs_ = false;
-  for (const Matrix* matrix : consumers)
-    (is_float(matrix->type) ? has_float_inputs_ : has_narrow_inputs_) = true;
-  if (has_narrow_inputs_) narrow_.resize(kernels_.quantised, num_rows, columns);
-  if (has_float_inputs_) floats_.resize(Activations::Kind::kFloat, num_rows, columns);
-}
-
-void EncoderGraph::set_inputs(const float* source, int64_t columns, int64_t begin, int64_t end) {
-  if (has_narrow_inputs_) kernels_.quantize(source, columns, begin, end, narrow_);
-  if (has_float_inputs_) kernels_.quantize(source, columns, begin, end, floats_);
-}
-
-void EncoderGraph::multiply(std::span<const Product> products) {
-  std::array<Product, 3> kept;
-  for (const bool floats : {false, true}) {
-    size_t count = 0;
-    for (const Product& product : products)
-      if (is_float(product.weights->type) == floats) kept[count++] = product;
-    if (count == 0) continue;
-    const Activations& inputs = floats ? floats_ : narrow_;
-    for (size_t i = 0; i < count; ++i) {
-      ++work_.products;
-      work_.weight_bytes += static_cast<int64_t>(kept[i].weights->packed_bytes());
-      work_.multiply_adds += kept[i].weights->rows * kept[i].weights->cols * inputs.rows();
-    }
-    matmul(pool_, inputs, std::span(kept).first(count));
   }
 }
 

@@ -11,20 +11,21 @@
 #include "cpu/vector_table.h"
 #include "encoder/encoder.h"
 #include "graph/buffer.h"
-#include "graph/graph.h"
+#include "graph/row_steps.h"
+#include "graph/tile_memory.h"
 #include "pool/pool.h"
 
 namespace myna {
 
 using Text = std::span<const int32_t>;
 
-class EncoderGraph {
+class EncoderGraph : private RowSteps {
  public:
   EncoderGraph(const Encoder& model, ThreadPool& pool);
 
   // Writes a vector of unit length for each text to vectors[text * model.width()]. No text may be empty.
   void embed(std::span<const Text> texts, float* vectors);
-  const Work& work() const { return work_; }  // in total
+  using RowSteps::work;
 
  private:
   struct Row {
@@ -48,23 +49,6 @@ class EncoderGraph {
   void activate(const EncoderLayer& layer);
   void pool_texts(float* pooled);
   void finish_vectors(int64_t num_texts, float* vectors);
-  void resize_inputs(std::span<const Matrix* const> consumers, int64_t num_rows, int64_t columns);
-  void set_inputs(const float* source, int64_t columns, int64_t begin, int64_t end);
-  void multiply(std::span<const Product> products);
-
-  // Calls function(begin, end) for parts of the rows; `row_cost` is in values.
-  template <typename Function>
-  void for_rows(int64_t num_rows, int64_t row_cost, Function&& function) {
-    constexpr int64_t kSerialCost = 16 << 10;  // below it, fork and join cost more than they save
-    if (num_rows * row_cost <= kSerialCost) {
-      function(0, num_rows);
-      return;
-    }
-    const int64_t chunk = std::max<int64_t>(1, kSerialCost / 2 / row_cost);
-    pool_.parallel_for((num_rows + chunk - 1) / chunk, [&](int64_t index, int) {
-      function(index * chunk, std::min(num_rows, (index + 1) * chunk));
-    });
-  }
 
   // Attention, in encoder_attention.cpp.
   struct Item {  // some queries of one text against one key/value head
@@ -76,12 +60,8 @@ class EncoderGraph {
   void prepare_row(const EncoderLayer& layer, int64_t row);
   void run_item(const EncoderLayer& layer, const Item& item, int thread);
   PagedHead head(int index) const;
-  Partial scratch_partial(int thread, int which) const;
 
   const Encoder& model_;
-  ThreadPool& pool_;
-  const KernelTable& kernels_;
-  const VectorTable& vectors_;
 
   // The current slice.
   std::vector<Row> rows_;
@@ -90,15 +70,12 @@ class EncoderGraph {
   std::vector<int64_t> text_block_;  // first block of each text
   std::vector<Item> items_;
   const float* hidden_ = nullptr;  // the residual, or its norm where the next step reads that
-  bool has_narrow_inputs_ = false, has_float_inputs_ = false;
 
-  Activations narrow_, floats_;  // for quantised weights and for float weights
   Buffer<float> residual_, normed_, delta_, query_, key_, value_, attended_, gate_, up_;
-  Buffer<float> pooled_, dense_[2], scratch_;
+  Buffer<float> pooled_, dense_[2];
+  TileMemory tiles_;
   Buffer<uint16_t> cells_;  // keys and values
   std::vector<Buffer<float>> cosines_, sines_;
-  Work work_;
-  int64_t tile_queries_, tile_rows_, scratch_floats_;
 };
 
 }  // namespace myna

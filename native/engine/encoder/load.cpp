@@ -165,7 +165,7 @@ void build_qwen3(EncoderBuild& build) {
 
 // Gemma 3's layers in both directions: all but every sixth see half the window's width to each side.
 void build_gemma_embedding(EncoderBuild& build) {
-  constexpr uint64_t kPattern = 6;
+  constexpr int kPattern = 6;
   constexpr double kLocalBaseFrequency = 10000;
   Encoder& model = build.model;
   const int num_layers = model.dimensions.num_layers;
@@ -174,8 +174,8 @@ void build_gemma_embedding(EncoderBuild& build) {
   build.add_scaled_rope(1000000);
   build.add_rope(build.file.number(build.key("rope.freq_base_swa")).value_or(kLocalBaseFrequency), 1);
   const int64_t width = bounded(build.file, build.key("attention.sliding_window"), 1, 1 << 24);
-  const std::vector<bool> is_local = windowed_layers(
-      build.file, build.key("attention.sliding_window_pattern"), kPattern, static_cast<size_t>(num_layers));
+  const std::vector<bool> is_local =
+      windowed_layers(build.file, build.key("attention.sliding_window_pattern"), kPattern, num_layers);
   for (int i = 0; i < num_layers; ++i) {
     add_decoder_layer(build, i);
     EncoderLayer& layer = build.layer(i);

@@ -61,21 +61,6 @@ Pooling read_pooling(const gguf::Model& file, const std::string& key) {
 
 }  // namespace
 
-std::vector<bool> windowed_layers(const gguf::Model& file, const std::string& key, uint64_t otherwise,
-                                  size_t num_layers) {
-  const auto values = file.integers(key, 4096).value_or(std::vector{otherwise});
-  std::vector<bool> windowed(num_layers);
-  if (file.has(key) && std::holds_alternative<gguf::Array>(file.metadata().find(key)->second)) {
-    if (values.size() != num_layers)
-      throw CorruptFile("the metadata '" + key + "' doesn't have a value for each layer");
-    for (size_t i = 0; i < num_layers; ++i) windowed[i] = values[i] != 0;
-    return windowed;
-  }
-  const uint64_t pattern = values.front();
-  for (size_t i = 0; i < num_layers; ++i) windowed[i] = pattern == 0 || i % pattern < pattern - 1;
-  return windowed;
-}
-
 void read_metadata(const gguf::Model& file, const EncoderFamily& family, Encoder& model) {
   refuse_unknown_keys(file, family);
   const std::string prefix = std::string(family.name) + ".";

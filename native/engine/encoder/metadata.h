@@ -1,9 +1,6 @@
 #pragma once
 // A file's metadata as the numbers of an encoder, checked. What would change the arithmetic and isn't known
 // is refused by name.
-#include <string>
-#include <vector>
-
 #include "encoder/encoder.h"
 #include "gguf/gguf.h"
 
@@ -18,11 +15,6 @@ struct EncoderFamily {
   bool has_dense = false;
   bool is_causal = false;  // unless the file says otherwise
 };
-
-// Whether each layer has a window. The metadata is a number n, for all but every n-th layer, or one truth
-// value per layer.
-std::vector<bool> windowed_layers(const gguf::Model& file, const std::string& key, uint64_t otherwise,
-                                  size_t num_layers);
 
 // Fills in everything but layers and tensors. Throws CorruptFile or UnsupportedModel.
 void read_metadata(const gguf::Model& file, const EncoderFamily& family, Encoder& model);

@@ -12,8 +12,7 @@ void Graph::plan_items(const Heads& heads, bool has_window) {
   if (heads == planned_ && has_window == planned_window_) return;
   planned_ = heads;
   planned_window_ = has_window;
-  tile_queries_ = queries_per_tile(heads);
-  tile_rows_ = padded_rows(tile_queries_ * heads.group());
+  tiles_.use(heads);
   plan_shared(has_window);
   const int num_heads = heads.num_kv;
   const bool few = std::ssize(spans_) * num_heads < 4ll * pool_.num_threads();
@@ -26,10 +25,10 @@ void Graph::plan_items(const Heads& heads, bool has_window) {
     const int64_t first_part = shared_parts_[static_cast<size_t>(s)];
     const int64_t end_part = (span.start + span.count + kPartTokens - 1) / kPartTokens;
     const bool by_parts =
-        few && span.count <= tile_queries_ && end_part - first_part > 1 && pool_.num_threads() > 1;
+        few && span.count <= tiles_.num_queries() && end_part - first_part > 1 && pool_.num_threads() > 1;
     // The longest tiles come first, so that the threads finish at about the same time.
-    for (int64_t end = span.count; end > 0; end -= std::min(end, tile_queries_)) {
-      const int64_t count = std::min(end, tile_queries_);
+    for (int64_t end = span.count; end > 0; end -= std::min(end, tiles_.num_queries())) {
+      const int64_t count = std::min(end, tiles_.num_queries());
       for (int head = 0; head < num_heads; ++head) {
         if (!by_parts) {
           items_.push_back({s, head, end - count, count, -1});
@@ -45,19 +44,11 @@ void Graph::plan_items(const Heads& heads, bool has_window) {
 }
 
 void Graph::reserve_partials(int64_t count) {
-  if (count > 0) partials_.reserve(static_cast<size_t>(count * tile_rows_ * (planned_.dim + 32)));
+  if (count > 0) partials_.reserve(static_cast<size_t>(count * tiles_.partial_floats()));
 }
 
 Partial Graph::partial_at(int64_t index) const {
-  const int64_t head_dim = planned_.dim;
-  float* base = partials_.get() + index * tile_rows_ * (head_dim + 32);
-  return {base, base + tile_rows_ * head_dim, base + tile_rows_ * (head_dim + 16)};
-}
-
-Partial Graph::scratch_partial(int thread, int which) const {
-  const int64_t head_dim = planned_.dim;
-  float* base = scratch_.get() + thread * scratch_floats_ + which * tile_rows_ * (head_dim + 32);
-  return {base, base + tile_rows_ * head_dim, base + tile_rows_ * (head_dim + 16)};
+  return tiles_.partial_at(partials_.get() + index * tiles_.partial_floats());
 }
 
 void Graph::attend(const Layer& layer) {
@@ -126,10 +117,6 @@ void Graph::prepare_row(const Layer& layer, int64_t row, int head) {
                     paged.keys + block * paged.block_stride, paged.values + block * paged.block_stride);
 }
 
-float* Graph::scratch_queries(int thread) const {
-  return scratch_.get() + thread * scratch_floats_ + 2 * tile_rows_ * (planned_.dim + 32);
-}
-
 // Copies a row's scaled queries of one key/value head to place `index` of a tile.
 void Graph::pack_query(int64_t row, int head, float* queries, int64_t index) const {
   const int64_t group_floats = static_cast<int64_t>(planned_.group()) * planned_.dim;
@@ -144,8 +131,8 @@ void Graph::run_item(const Layer& layer, const Item& item, int thread) {
   const Span& span = spans_[static_cast<size_t>(item.span)];
   const int group = num_heads / num_kv;
   const int64_t row = span_row_[static_cast<size_t>(item.span)] + item.first;
-  float* queries = scratch_queries(thread);
-  float* kernel_scratch = queries + tile_rows_ * head_dim;
+  float* queries = tiles_.queries(thread);
+  float* kernel_scratch = tiles_.kernel(thread);
   for (int64_t i = 0; i < item.count; ++i) pack_query(row + i, item.head, queries, i);
   const int64_t window = layer.window;
   const QueryRows rows{queries,
@@ -161,7 +148,7 @@ void Graph::run_item(const Layer& layer, const Item& item, int thread) {
     vectors_.attend(rows, item.part * kPartTokens, partial_at(item.partial), kernel_scratch);
     return;
   }
-  const Partial merged = scratch_partial(thread, 0), next = scratch_partial(thread, 1);
+  const Partial merged = tiles_.partial(thread, 0), next = tiles_.partial(thread, 1);
   const int64_t first_seen = window > 0 ? std::max<int64_t>(0, rows.first_position - window + 1) : 0;
   const int64_t last = span.start + item.first + item.count - 1;
   const int64_t shared_parts = shared_parts_[static_cast<size_t>(item.span)];
@@ -212,7 +199,7 @@ void Graph::merge_parts(const Layer& layer) {
       continue;
     }
     const bool has_shared = item.part > 0;
-    const Partial merged = has_shared ? scratch_partial(0, 0) : partial_at(item.partial);
+    const Partial merged = has_shared ? tiles_.partial(0, 0) : partial_at(item.partial);
     if (has_shared)
       take_shared(item, merged);
     else

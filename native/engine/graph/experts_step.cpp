@@ -129,9 +129,7 @@ void Graph::multiply_experts(std::span<const ExpertProduct> stacks) {
         const int64_t begin = expert_begin_[e], end = expert_begin_[e + 1];
         if (begin == end) continue;
         products.push_back({&weights, begin, end, out, weights.rows});
-        ++work_.products;
-        work_.weight_bytes += static_cast<int64_t>(weights.packed_bytes());
-        work_.multiply_adds += weights.rows * weights.cols * (end - begin);
+        count_product(weights, end - begin);
       }
     }
     if (!products.empty()) matmul(pool_, floats ? expert_floats_ : expert_narrow_, products);

@@ -13,11 +13,6 @@ constexpr int64_t kSliceRows =
 // Of a mixture, whose experts each get only some of the rows: more, so that an expert that is read is used.
 constexpr int64_t kMixtureSliceRows = 1024;
 
-bool wants(std::span<const Matrix* const> consumers, bool floats) {
-  return std::any_of(consumers.begin(), consumers.end(),
-                     [&](const Matrix* matrix) { return is_float(matrix->type) == floats; });
-}
-
 // Quantised matrices have bfloat16 activations where attention has tiles. Key biases are added exactly, and
 // models that have them (Qwen2) use them to make some scores very large.
 Precision attention_precision(const Model& model) {
@@ -28,22 +23,10 @@ Precision attention_precision(const Model& model) {
   return layer.key_bias.empty() ? Precision::kBfloat : Precision::kSplitBfloat;
 }
 
-// Of one thread: two partial results, the packed queries of a tile, and the kernel's scratch memory.
-int64_t scratch_floats(const Heads& heads) {
-  const int64_t rows = padded_rows(queries_per_tile(heads) * heads.group());
-  const int64_t floats = rows * (3ll * heads.dim + 2 * 32) + attention_scratch_floats(heads.dim, rows);
-  return (floats + 63) / 64 * 64;
-}
-
 }  // namespace
 
 Graph::Graph(const Model& model, const PagedCache& cache, const StateStore* states, ThreadPool& pool)
-    : model_(model),
-      cache_(cache),
-      states_(states),
-      pool_(pool),
-      kernels_(kernels()),
-      vectors_(vectors_for(kernels_.name, attention_precision(model))) {
+    : RowSteps(pool, attention_precision(model)), model_(model), cache_(cache), states_(states) {
   slice_rows_ = model.routing.num_experts > 0 ? kMixtureSliceRows : kSliceRows;
   int64_t channels = 0;
   for (const Layer& layer : model.layers) {
@@ -52,11 +35,10 @@ Graph::Graph(const Model& model, const PagedCache& cache, const StateStore* stat
     projected_width_ = std::max(projected_width_, layer.recurrent.input.rows);
     channels = std::max(channels, layer.recurrent.convolution.channels);
     if (layer.is_recurrent()) continue;
-    scratch_floats_ = std::max(scratch_floats_, scratch_floats(layer.heads));
+    tiles_.reserve(layer.heads, pool.num_threads());
     query_width_ = std::max({query_width_, layer.heads.query_width(), model.latent.query_rank});
     kv_width_ = std::max(kv_width_, layer.heads.kv_width());
   }
-  scratch_.reserve(static_cast<size_t>(scratch_floats_ * pool.num_threads()));
   zeros_.assign(static_cast<size_t>(channels), 0.0f);
   const float length = std::sqrt(static_cast<float>(model.recurrent.key_dim));
   query_scale_.assign(static_cast<size_t>(model.recurrent.key_dim), 1 / (length * length));
@@ -326,9 +308,7 @@ void Graph::add_pending(float* delta, int64_t row, const Pending& pending) {
 void Graph::normalize(const Pending* pending, const Vector& norm, std::span<const Matrix* const> consumers) {
   const int64_t width = model_.dimensions.embedding;
   const float epsilon = model_.norm_epsilon;
-  const bool narrow = wants(consumers, false), floats = wants(consumers, true);
-  if (narrow) narrow_.resize(kernels_.quantised, num_rows_, width);
-  if (floats) floats_.resize(Activations::Kind::kFloat, num_rows_, width);
+  resize_inputs(consumers, num_rows_, width);
   const auto normalized = model_.norm == NormKind::kRms ? vectors_.rms_norm : vectors_.layer_norm;
   const float* source = norm.empty() ? residual_.get() : normed_.get();
   for_rows(num_rows_, width, [&](int64_t begin, int64_t end) {
@@ -337,8 +317,7 @@ void Graph::normalize(const Pending* pending, const Vector& norm, std::span<cons
       if (norm.empty()) continue;
       normalized(residual_.get() + row * width, norm.data(), epsilon, normed_.get() + row * width, width);
     }
-    if (narrow) kernels_.quantize(source, width, begin, end, narrow_);
-    if (floats) kernels_.quantize(source, width, begin, end, floats_);
+    set_inputs(source, width, begin, end);
   });
 }
 
@@ -378,16 +357,6 @@ void Graph::finish_logits(float* logits) {
   });
 }
 
-void Graph::quantize(const float* source, int64_t columns, std::span<const Matrix* const> consumers) {
-  const bool narrow = wants(consumers, false), floats = wants(consumers, true);
-  if (narrow) narrow_.resize(kernels_.quantised, num_rows_, columns);
-  if (floats) floats_.resize(Activations::Kind::kFloat, num_rows_, columns);
-  for_rows(num_rows_, columns, [&](int64_t begin, int64_t end) {
-    if (narrow) kernels_.quantize(source, columns, begin, end, narrow_);
-    if (floats) kernels_.quantize(source, columns, begin, end, floats_);
-  });
-}
-
 void (*Graph::activation() const)(float*, const float*, int64_t) {
   if (model_.activation == Activation::kSilu) return vectors_.silu_multiply;
   if (model_.activation == Activation::kSquaredRelu) return vectors_.relu_multiply;
@@ -421,29 +390,11 @@ bool Graph::is_gated_at_once(const Layer& layer) const {
 }
 
 void Graph::multiply_gated(const Layer& layer) {
-  for (const Matrix* weights : {&layer.gate, &layer.up}) count_product(*weights);
+  for (const Matrix* weights : {&layer.gate, &layer.up}) count_product(*weights, num_rows_);
   gated_.resize(kernels_.quantised, num_rows_, layer.up.rows);
   const Gate function = model_.activation == Activation::kSilu ? Gate::kSilu : Gate::kGelu;
   matmul(pool_, narrow_, GatedProduct{&layer.gate, &layer.up, function, &gated_});
   std::swap(narrow_, gated_);
-}
-
-void Graph::count_product(const Matrix& weights) {
-  ++work_.products;
-  work_.weight_bytes += static_cast<int64_t>(weights.packed_bytes());
-  work_.multiply_adds += weights.rows * weights.cols * num_rows_;
-}
-
-void Graph::multiply(std::span<const Product> products) {
-  for (const Product& product : products) count_product(*product.weights);
-  std::array<Product, 5> kept;
-  for (const bool floats : {false, true}) {
-    size_t count = 0;
-    for (const Product& product : products)
-      if (is_float(product.weights->type) == floats) kept[count++] = product;
-    if (count == 0) continue;
-    matmul(pool_, floats ? floats_ : narrow_, std::span(kept).first(count));
-  }
 }
 
 }  // namespace myna

@@ -12,6 +12,8 @@
 #include "cpu/kernels.h"
 #include "cpu/vector_table.h"
 #include "graph/buffer.h"
+#include "graph/row_steps.h"
+#include "graph/tile_memory.h"
 #include "kv/paged_cache.h"
 #include "kv/state_store.h"
 #include "model/model.h"
@@ -26,27 +28,14 @@ struct Span {
   int64_t count, start, logits_from;
 };
 
-// The work of steps, counted rather than measured: the same on every machine.
-struct Work {
-  int64_t products = 0;      // of one matrix with the rows of one slice
-  int64_t weight_bytes = 0;  // of the packed matrices, each read once per slice
-  int64_t multiply_adds = 0;
-  int64_t cache_bytes = 0;  // of keys and values; read once for all sequences that share them
-};
-
-// Of one work item of attention: as many as fit into the CPU cache.
-inline int64_t queries_per_tile(const Heads& heads) {
-  return std::max<int64_t>(1, 6144 / heads.dim / heads.group());
-}
-
-class Graph {
+class Graph : private RowSteps {
  public:
   // `states` is null for a model without recurrent layers.
   Graph(const Model& model, const PagedCache& cache, const StateStore* states, ThreadPool& pool);
 
   // Writes the requested rows, in batch order, to logits[row * vocabulary].
   void forward(std::span<const Span> batch, float* logits);
-  const Work& work() const { return work_; }  // in total
+  using RowSteps::work;
 
  private:
   // What a block's output goes through before it is added to the residual.
@@ -71,30 +60,15 @@ class Graph {
   void normalize_heads(const Layer& layer);
   static bool has_whole_norm(const Layer& layer) { return std::ssize(layer.query_norm) > layer.heads.dim; }
   void finish_logits(float* logits);
-  void quantize(const float* source, int64_t columns, std::span<const Matrix* const> consumers);
+  void quantize(const float* source, int64_t columns, std::span<const Matrix* const> consumers) {
+    prepare(source, num_rows_, columns, consumers);
+  }
   void (*activation() const)(float*, const float*, int64_t);
   void activate(const Layer& layer);
   void project_mixed(const Layer& layer);
   void feed_forward(const Layer& layer, const Pending* pending);
   bool is_gated_at_once(const Layer& layer) const;
   void multiply_gated(const Layer& layer);
-  void count_product(const Matrix& weights);
-  void multiply(std::span<const Product> products);
-  static constexpr int64_t kSerialCost =
-      16 << 10;  // in values; below it, fork and join cost more than they save
-  // Calls function(begin, end) for parts of the rows, on all threads if they cost enough.
-  template <typename Function>
-  void for_rows(int64_t num_rows, int64_t row_cost, Function&& function, int64_t unit = 1) {
-    if (num_rows * row_cost <= kSerialCost) {
-      function(0, num_rows);
-      return;
-    }
-    const int64_t chunk = (std::max<int64_t>(1, kSerialCost / 2 / row_cost) + unit - 1) / unit * unit;
-    pool_.parallel_for((num_rows + chunk - 1) / chunk, [&](int64_t index, int) {
-      function(index * chunk, std::min(num_rows, (index + 1) * chunk));
-    });
-  }
-
   // Inputs of each layer, in inputs_step.cpp.
   void project_inputs();
   void add_input(int index);
@@ -183,8 +157,6 @@ class Graph {
   void merge_parts(const Layer& layer);
   void finish_rows(const Layer& layer, const Item& item, Partial merged);
   Partial partial_at(int64_t index) const;
-  Partial scratch_partial(int thread, int which) const;
-  float* scratch_queries(int thread) const;
   void pack_query(int64_t row, int head, float* queries, int64_t index) const;
 
   // Parts that several spans share, in shared_step.cpp.
@@ -216,9 +188,6 @@ class Graph {
   const Model& model_;
   const PagedCache& cache_;
   const StateStore* states_;
-  ThreadPool& pool_;
-  const KernelTable& kernels_;
-  const VectorTable& vectors_;
 
   // The current slice.
   std::vector<Span> spans_;
@@ -230,7 +199,6 @@ class Graph {
   std::vector<Item> items_;
   Heads planned_;  // the heads that the items are for
   bool planned_window_ = false;
-  int64_t tile_queries_ = 0, tile_rows_ = 0;
   bool is_split_ = false;  // all keys must be stored before attention starts
   std::vector<SharedRound> rounds_;
   std::vector<int64_t> shared_parts_,
@@ -243,8 +211,7 @@ class Graph {
   Activations expert_narrow_, expert_floats_;
   Buffer<float> scores_, expert_gate_, expert_up_, expert_out_;
 
-  Activations narrow_, floats_;  // for quantised weights and for float weights
-  Activations gated_;            // becomes `narrow_`
+  Activations gated_;  // becomes `narrow_`
   Buffer<float> residual_, normed_, delta_, query_, key_, value_, attended_, gate_, up_, inputs_, own_inputs_;
   Buffer<float> query_gate_;
   // Of recurrent layers: what the input matrix makes of rows, the same after the convolution, what is read
@@ -256,10 +223,10 @@ class Graph {
   // Of AltUp: the inputs, and what a layer predicts; what its router says; LAuReL's rows.
   Buffer<float> streams_, predicted_, modalities_, laurel_;
   int64_t stream_rows_ = 0;  // from one input to the next
-  Buffer<float> partials_, shared_, scratch_;
+  Buffer<float> partials_, shared_;
+  TileMemory tiles_;
   std::array<Buffer<float>, 2> cosines_, sines_;
-  Work work_;
-  int64_t scratch_floats_ = 0, slice_rows_, gate_width_ = 0, query_width_ = 0, kv_width_ = 0;
+  int64_t slice_rows_, gate_width_ = 0, query_width_ = 0, kv_width_ = 0;
   int64_t mixed_width_ = 0, projected_width_ = 0;
 };
 

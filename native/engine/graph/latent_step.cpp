@@ -22,9 +22,7 @@ void Graph::multiply_each(const std::vector<Matrix>& matrices, const RowOf& row_
   for (int64_t m = 0; m < count; ++m) {
     const Matrix& weights = matrices[static_cast<size_t>(m)];
     products.push_back({&weights, m * num_rows_, (m + 1) * num_rows_, out, weights.rows});
-    ++work_.products;
-    work_.weight_bytes += static_cast<int64_t>(weights.packed_bytes());
-    work_.multiply_adds += weights.rows * weights.cols * num_rows_;
+    count_product(weights, num_rows_);
   }
   matmul(pool_, ready, products);
 }

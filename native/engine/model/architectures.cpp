@@ -18,7 +18,9 @@ double Build::number(const std::string& name, double otherwise, double least) co
 void Build::size_layers() {
   const Dimensions& d = model.dimensions;
   const int64_t window = this->window();
-  const std::vector<bool> windowed = windowed_layers(window);
+  std::vector<bool> windowed(static_cast<size_t>(d.num_layers), false);
+  if (window > 0)
+    windowed = windowed_layers(file, key("attention.sliding_window_pattern"), family.pattern, d.num_layers);
   const std::vector<Heads> heads = read_heads(file, family, d, windowed);
   const std::vector<int64_t> feed_forward = read_feed_forward(file, family, d);
   model.layers.resize(static_cast<size_t>(d.num_layers));

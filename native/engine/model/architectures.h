@@ -59,7 +59,6 @@ struct Build {
   int local_dimensions(int head_dim) const;
   Vector frequency_factors(int64_t count) const;
   bool has_image_sections() const;
-  std::vector<bool> windowed_layers(int64_t window) const;
 };
 
 }  // namespace myna

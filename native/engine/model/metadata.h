@@ -24,6 +24,10 @@ Dimensions read_dimensions(const gguf::Model& file, const Family& family);
 // Which layers are recurrent: all that have no keys and values.
 std::vector<bool> recurrent_layers(const gguf::Model& file, const Family& family, int num_layers);
 RecurrentSizes read_recurrent_sizes(const gguf::Model& file, const Family& family);
+// Which layers have a window: by the metadata at `key`, a number n for all but every n-th or one truth value
+// per layer, or as for the number `otherwise`.
+std::vector<bool> windowed_layers(const gguf::Model& file, const std::string& key, int otherwise,
+                                  int num_layers);
 std::span<const char* const> recurrent_keys(Recurrence recurrence);
 LatentSizes read_latent(const gguf::Model& file, const Family& family, const Dimensions& dimensions);
 Routing read_routing(const gguf::Model& file, const Family& family);

@@ -95,17 +95,14 @@ bool Build::has_image_sections() const {
   return sections->size() > 1 && (*sections)[0] > 0 && (*sections)[1] > 0;
 }
 
-// The pattern is a number or one truth value a layer.
-std::vector<bool> Build::windowed_layers(int64_t window) const {
-  const int num_layers = model.dimensions.num_layers;
+std::vector<bool> windowed_layers(const gguf::Model& file, const std::string& key, int otherwise,
+                                  int num_layers) {
   std::vector<bool> windowed(static_cast<size_t>(num_layers), false);
-  if (window == 0) return windowed;
-  const std::string name = key("attention.sliding_window_pattern");
-  const auto values = file.integers(name, 4096).value_or(std::vector{static_cast<uint64_t>(family.pattern)});
-  if (const auto found = file.metadata().find(name);
+  const auto values = file.integers(key, 4096).value_or(std::vector{static_cast<uint64_t>(otherwise)});
+  if (const auto found = file.metadata().find(key);
       found != file.metadata().end() && std::holds_alternative<gguf::Array>(found->second)) {
     if (values.size() != windowed.size())
-      throw CorruptFile("the metadata '" + name + "' doesn't have a value for each layer");
+      throw CorruptFile("the metadata '" + key + "' doesn't have a value for each layer");
     for (size_t i = 0; i < windowed.size(); ++i) windowed[i] = values[i] != 0;
     return windowed;
   }

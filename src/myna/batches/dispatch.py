@@ -34,7 +34,18 @@ class Answer:
         return backoff_s if is_busy or attempt < MAX_ATTEMPTS else None
 
 
-Dispatch = Callable[[str, str, bytes], Coroutine[Any, Any, Answer]]
-"""Answers a body, sent to a path by the key with that id, as a request of the lowest priority."""
+@dataclass(frozen=True, slots=True)
+class LineRequest:
+    """A line as a request: `body`, sent to `path` by the key with that id. `id` is the line's: the same for
+    each attempt, also after a restart, so that the ledger has the line once."""
+
+    id: str
+    path: str
+    key_id: str
+    body: bytes
+
+
+Dispatch = Callable[[LineRequest], Coroutine[Any, Any, Answer]]
+"""Answers a line as a request of the lowest priority."""
 FindModel = Callable[[str, str], str | None]
 """The model that answers requests of the key with that id to the model of that name; None: none does."""

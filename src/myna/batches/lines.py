@@ -120,6 +120,12 @@ def digest_of(custom_id: str) -> bytes:
     return hashlib.blake2b(custom_id.encode(), digest_size=16).digest()
 
 
+def request_id_of(batch_id: str, custom_id: str) -> str:
+    """The id of the line's requests, in the form of all requests' ids."""
+    text = f"{batch_id}/{custom_id}"
+    return f"req_{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
+
+
 def _check_target(line: dict[str, object], number: int, endpoint: str) -> None:
     if line["method"] != "POST":
         method = validation_errors.echoed(str(line["method"]))

@@ -15,8 +15,16 @@ from typing import Any, Final, Literal
 import orjson
 
 from myna.batches.concurrency import ConcurrencyLimiter
+from myna.batches.dispatch import LineRequest
 from myna.batches.lease import BatchServices, Lease, LeaseLost
-from myna.batches.lines import BatchError, InputCheck, InputLine, InputReader, parse_line
+from myna.batches.lines import (
+    BatchError,
+    InputCheck,
+    InputLine,
+    InputReader,
+    parse_line,
+    request_id_of,
+)
 from myna.batches.output import Output, Result
 from myna.batches.writer import RETRY_S, OutputWriter
 from myna.core.batches import Batch
@@ -211,10 +219,12 @@ class BatchRun:
             await writer.put(Result(request.custom_id, 400, secrets.token_hex(16), request.refusal))
             return
         batch, services, attempt = self._lease.batch, self._services, 0
+        request_id = request_id_of(batch.id, request.custom_id)
+        line = LineRequest(request_id, batch.endpoint, batch.key_id, request.body)
         while True:
             attempt += 1
             async with self._limiter, services.slots:
-                answer = await services.dispatch(batch.endpoint, batch.key_id, request.body)
+                answer = await services.dispatch(line)
             wait_s = answer.wait_s(attempt)
             if wait_s is None:
                 break

@@ -73,5 +73,5 @@ def _unlisted_alias(target: str, name: str) -> ModelCard | None:
     return alias_card(name, target, "instruct" if "-instruct" in name else "alias")
 
 
-def alias_card(name: str, target: str, kind: CardKind, prefix: str = "") -> ModelCard:
-    return ModelCard(name, 0, "", kind, target, prefix=prefix)
+def alias_card(name: str, target: str, kind: CardKind, prefix: str = "", adapter: str = "") -> ModelCard:
+    return ModelCard(name, 0, "", kind, target, prefix=prefix, adapter=adapter)

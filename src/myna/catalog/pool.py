@@ -4,7 +4,7 @@ passed in."""
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from myna.catalog.entries import nearest_model
@@ -67,7 +67,10 @@ class ServedModel:
 
     @property
     def weights(self) -> str:
-        return self.loaded.weights
+        """Identifies the weights, the adapter's included."""
+        if not self.card.adapter:
+            return self.loaded.weights
+        return f"{self.loaded.weights} {self.generator.info.adapters[self.card.adapter]}"
 
     def _generating(self, part: T | None) -> T:
         if part is None and self.loaded.embedder is not None:
@@ -99,7 +102,8 @@ class ModelDetails:
     """What is known of a model now. `sampling` are its defaults; those in its file are known while it is
     loaded, and so is `context_tokens`. `num_bytes` is the size of its files, None for one that has none here.
     `capabilities` are those in the catalog, or what its files show once it is loaded. `engine` runs it here,
-    and is None where that isn't known; `is_batch_invariant` is what it promises."""
+    and is None where that isn't known; `is_batch_invariant` is what it promises. `draft` is the id of its
+    draft model."""
 
     is_loaded: bool
     sampling: SamplingDefaults
@@ -108,6 +112,7 @@ class ModelDetails:
     capabilities: tuple[str, ...] = ()
     engine: str | None = None
     is_batch_invariant: bool | None = None
+    draft: str | None = None
 
 
 class ModelPool:
@@ -148,25 +153,14 @@ class ModelPool:
 
     def details(self, card: ModelCard) -> ModelDetails:
         spec, slot = self._listing.models.get(card.target), self._slots.get(card.target)
-        num_bytes = spec.num_bytes if isinstance(spec, LocalModel) else None
         if slot is None or slot.loaded is None:
-            known = card.notes.capabilities or (("embeddings",) if card.embeds else ())
-            return ModelDetails(False, card.sampling, num_bytes, None, known)
-        loaded = slot.loaded
-        info = loaded.running.info
-        capabilities = card.notes.capabilities or _capabilities(loaded)
-        sampling = card.sampling.over(loaded.sampling)
-        if loaded.relay is not None:
-            return ModelDetails(True, sampling, num_bytes, info.context_tokens or None, capabilities)
-        return ModelDetails(
-            True,
-            sampling,
-            num_bytes,
-            info.context_tokens,
-            capabilities,
-            info.engine,
-            info.is_batch_invariant,
-        )
+            capabilities = card.notes.capabilities or (("embeddings",) if card.embeds else ())
+            details = ModelDetails(False, card.sampling, capabilities=capabilities)
+        else:
+            details = _loaded_details(card, slot.loaded)
+        if not isinstance(spec, LocalModel):
+            return details
+        return replace(details, num_bytes=spec.num_bytes, draft=spec.draft.id if spec.draft else None)
 
     def running(self) -> Sequence[tuple[str, RunningModel]]:
         """The loaded models by id, in the order of their loads."""
@@ -187,8 +181,9 @@ class ModelPool:
         """The card's model, loaded if necessary; concurrent requests wait for the same load. It is not
         unloaded while it is held.
 
-        Raises `ModelNotFound` if it is no longer listed, `Overloaded` if too many requests wait for it, and
-        `ModelLoadFailed` in all requests that waited; the next request tries again.
+        Raises `ModelNotFound` if it is no longer listed, or its adapter was not loaded with it, `Overloaded`
+        if too many requests wait for it, and `ModelLoadFailed` in all requests that waited; the next request
+        tries again.
         """
         slot = self._slots.get(card.target)
         if slot is None:
@@ -196,6 +191,7 @@ class ModelPool:
         await self._manager.acquire(slot)
         try:
             assert slot.loaded is not None, "a held model stays"
+            _check_adapter(card, slot.loaded)
             yield ServedModel(card, slot.loaded)
         finally:
             self._manager.release(slot)
@@ -285,8 +281,35 @@ def _capabilities(loaded: LoadedModel) -> tuple[str, ...]:
     return ("chat", *(["tools"] if calls else []), *(["thinking"] if thinks else []))
 
 
+def _check_adapter(card: ModelCard, loaded: LoadedModel) -> None:
+    if card.adapter and card.adapter not in loaded.running.info.adapters:
+        raise ModelNotFound(
+            N_(
+                "The adapter of {name!r} was not loaded with {model!r}. Adapters are for vLLM; a new one is "
+                "loaded with its model, the next time.",
+                name=card.id,
+                model=card.target,
+            ),
+            param="model",
+            code="model_not_found",
+        )
+
+
 def _check_unused(slot: ModelSlot) -> None:
     if slot.is_in_use or slot.loading is not None:
         raise ModelInUse(
             N_("The model {model!r} is in use; try again when its requests have ended.", model=slot.model.id)
         )
+
+
+def _loaded_details(card: ModelCard, loaded: LoadedModel) -> ModelDetails:
+    info = loaded.running.info
+    is_relayed = loaded.relay is not None
+    return ModelDetails(
+        True,
+        card.sampling.over(loaded.sampling),
+        context_tokens=(info.context_tokens or None) if is_relayed else info.context_tokens,
+        capabilities=card.notes.capabilities or _capabilities(loaded),
+        engine=None if is_relayed else info.engine,
+        is_batch_invariant=None if is_relayed else info.is_batch_invariant,
+    )

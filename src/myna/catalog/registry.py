@@ -14,6 +14,7 @@ CardKind = Literal["model", "alias", "instruct"]
 
 # The coarsest resolution of file times: two changes within it may look like one.
 _TICK_NS: Final = 50_000_000
+_NO_DRAFTS: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class ModelCard:
     are passed to another server unchanged, so they are not validated here. `sampling` are the model's
     defaults from the settings and the catalog, which take precedence over those in its file. `embeds`: it
     turns texts into vectors, and is known to without being loaded; an alias may put a `prefix` before each
-    text."""
+    text. An alias may also name a LoRA `adapter` that the target runs with."""
 
     id: str
     created: int
@@ -47,6 +48,12 @@ class ModelCard:
     notes: ModelNotes = NO_NOTES
     embeds: bool = False
     prefix: str = ""
+    adapter: str = ""
+
+    @property
+    def is_possible(self) -> bool:
+        """Texts have prefixes only for vectors; an adapter is for a model that runs here or in the fleet."""
+        return (self.embeds or not self.prefix) and not (self.adapter and self.is_relayed)
 
 
 # The sampling defaults of a model, without those in its file.
@@ -122,7 +129,7 @@ class Listing:
         for alias in aliases:
             if alias.target in by_id and alias.id not in cards:
                 card = _like(cards[alias.target], alias)
-                if card.embeds or not card.prefix:
+                if card.is_possible:
                     cards[alias.id] = card
         return cls(by_id, cards, alias_for)
 
@@ -132,7 +139,8 @@ class Listing:
             return card
         alias = self.alias_for(name)
         target = None if alias is None else self.cards.get(alias.target)
-        return None if alias is None or target is None else _like(target, alias)
+        card = None if alias is None or target is None else _like(target, alias)
+        return card if card is not None and card.is_possible else None
 
     def without(self, model: str) -> "Listing":
         """The listing without that model and its aliases."""
@@ -169,7 +177,8 @@ class ModelRegistry:
     of them.
 
     A pulled model is listed without a restart: the store's folder is checked whenever a name is requested,
-    and read again if it has changed.
+    and read again if it has changed. `drafts` are the ids of models' draft models; those that aren't here are
+    left out.
     """
 
     def __init__(
@@ -183,8 +192,10 @@ class ModelRegistry:
         notes_of: FindNotes = no_notes,
         embeds: Embeds = unknown_kind,
         embedding_aliases: Collection[str] = (),
+        drafts: Mapping[str, str] = _NO_DRAFTS,
     ) -> None:
         self._files = files
+        self._drafts = drafts
         self._alias_for = alias_for
         self._notes_of = notes_of
         self._embeds = embeds
@@ -210,9 +221,10 @@ class ModelRegistry:
         here = [file for file in self._files if file.source == "file" or file in pulled]
         return self._listing([*here, *pulled, *announced])
 
-    def _listing(self, models: Iterable[ModelSpec]) -> Listing:
+    def _listing(self, models: Sequence[ModelSpec]) -> Listing:
+        here = {model.id: model for model in reversed(models) if isinstance(model, LocalModel)}
         return Listing.of(
-            models,
+            [self._with_draft(model, here) for model in models],
             self._aliases,
             self._defaults_of,
             self._alias_for,
@@ -220,3 +232,7 @@ class ModelRegistry:
             self._embeds,
             self._embedding_aliases,
         )
+
+    def _with_draft(self, model: ModelSpec, here: Mapping[str, LocalModel]) -> ModelSpec:
+        draft = here.get(self._drafts.get(model.id, ""))
+        return replace(model, draft=draft) if draft and isinstance(model, LocalModel) else model

@@ -1,5 +1,7 @@
 """The backends that the settings choose."""
 
+from pathlib import Path
+
 from myna.backends.table import Backends, open_backends, section_names
 from myna.core.backend import BackendOptions
 from myna.settings import Settings
@@ -22,7 +24,17 @@ def backend_options(settings: Settings) -> BackendOptions:
         {model.id: model.chat_template for model in settings.models if model.chat_template is not None},
         {model.id: model.vllm for model in settings.models if model.vllm},
         settings.prefix_cache_bytes,
+        adapters_by_model(settings),
     )
+
+
+def adapters_by_model(settings: Settings) -> dict[str, dict[str, Path]]:
+    """The LoRA adapters of each model: their names and folders."""
+    found: dict[str, dict[str, Path]] = {}
+    for alias in settings.aliases:
+        if alias.adapter is not None:
+            found.setdefault(alias.target, {})[alias.name] = alias.adapter
+    return found
 
 
 def backend_sections(settings: Settings) -> dict[str, object]:

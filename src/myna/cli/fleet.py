@@ -6,13 +6,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import msgspec
 import typer
 
 from myna.backends.vllm.environment import VllmEnvironment
 from myna.catalog.lookup import find_local
 from myna.catalog.store import ModelStore
 from myna.cli.administration import show_columns, show_json
+from myna.cli.backends import adapters_by_model
 from myna.cli.console import note, say
 from myna.cli.fleet_head import start_head, stop_head
 from myna.core.errors import ConfigurationError, OperatorError
@@ -88,9 +88,9 @@ def scale(
         raise ConfigurationError(
             N_("The fleet has no model {model!r}; its models: {names}", model=model, names=_names(config))
         )
-    changed = msgspec.structs.replace(config.models[model], replicas=replicas)
+    found = config.models[model]
     cluster = _connected(settings, config)
-    cluster.deploy({model: changed}, {model: _spec(model, changed, settings)})
+    cluster.scale(found, _spec(model, found, settings), replicas)
     _show(cluster)
 
 
@@ -160,7 +160,8 @@ def _spec(model: str, config: FleetModelConfig, settings: Settings) -> ReplicaSp
             )
         path = str(found.path)
     python = VllmEnvironment.of(settings.engines, settings.home).python
-    return ReplicaSpec.of(model, config, path, str(settings.home), str(python))
+    adapters = {name: str(folder) for name, folder in adapters_by_model(settings).get(model, {}).items()}
+    return ReplicaSpec.of(model, config, path, str(settings.home), str(python), adapters)
 
 
 def _wait_until_running(cluster: Any, models: Mapping[str, FleetModelConfig]) -> None:

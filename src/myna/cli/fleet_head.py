@@ -16,7 +16,7 @@ from myna.core.errors import OperatorError
 from myna.core.translatable import N_
 
 PORT: Final = 6379
-_START_S: Final = 60
+_START_S: Final = 150
 _STOP_S: Final = 30.0
 # A head that is away for some minutes must not end the other machines.
 MACHINE_ENVIRONMENT: Final = {
@@ -24,6 +24,7 @@ MACHINE_ENVIRONMENT: Final = {
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_timeout_ms": "1500",
     "RAY_health_check_failure_threshold": "3",
+    "RAY_raylet_start_wait_time_s": "120",  # a busy machine may need more than Ray's half a minute
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 

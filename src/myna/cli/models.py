@@ -86,7 +86,9 @@ def _show_here(settings: Settings, store: ModelStore, *, as_json: bool) -> None:
 
 def _here(settings: Settings, store: ModelStore, model: LocalModel) -> dict[str, object]:
     entry = store.catalog.entry_of(model)
+    drafts = {setting.id: setting.draft for setting in settings.models if setting.draft}
     known = {
+        "draft": drafts.get(model.id),
         "licence": entry.licence if entry else "?",
         "capabilities": entry.capabilities if entry else _capabilities(model),
         "languages": entry.languages if entry else (),

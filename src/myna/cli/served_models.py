@@ -62,7 +62,8 @@ MayAnnounce = Callable[[str], bool]
 class ServedModels:
     """`default` is the id of the model that is loaded at the start and that the default aliases refer to.
     `files` are the user's own, and the default if it is a file; without a `store`, pulled models are not
-    offered. `sampling` are the defaults in the settings, `problems` say why files can't be used, by id."""
+    offered. `sampling` are the defaults in the settings, `problems` say why files can't be used, by id;
+    `drafts` are the ids of draft models."""
 
     default: str
     files: tuple[LocalModel, ...]
@@ -71,6 +72,7 @@ class ServedModels:
     sampling: DefaultsSetting = PUBLISHED
     alias_for: AliasFor = no_alias
     problems: Mapping[str, str] = field(default_factory=dict)
+    drafts: Mapping[str, str] = field(default_factory=dict)
 
     def look(self, announced: Announced = tuple, embeds: Embeds = unknown_kind) -> PollListing:
         """A function that returns the current list of models, with those that backends announce."""
@@ -84,6 +86,7 @@ class ServedModels:
             self._notes_of,
             embeds,
             EMBEDDING_ALIASES,
+            self.drafts,
         ).poll
 
     def _defaults_of(self, model: ModelSpec) -> SamplingDefaults:
@@ -157,7 +160,24 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
         settings.defaults,
         lambda name: by_pattern(name) or (None if may_announce(name) else unlisted(name)),
         problems,
+        _drafts(settings, files),
     )
+
+
+def _drafts(settings: Settings, files: Mapping[str, LocalModel]) -> dict[str, str]:
+    """The ids of draft models. Raises `ConfigurationError` for one that isn't here."""
+    drafts = {model.id: model.draft for model in settings.models if model.draft}
+    for model, draft in drafts.items():
+        if draft not in files:
+            raise ConfigurationError(
+                N_(
+                    "The draft model {draft!r} of {model!r} is not on this machine; download it with: "
+                    "myna pull {draft}",
+                    draft=draft,
+                    model=model,
+                )
+            )
+    return drafts
 
 
 def find_default(settings: Settings, own: Mapping[str, LocalModel], find: Find) -> LocalModel:
@@ -237,14 +257,43 @@ def _alias_cards(
             raise ConfigurationError(
                 N_("The alias {name!r} has the name of a model; choose another.", name=setting.name)
             )
-        targets[setting.name] = alias_card(setting.name, setting.target or default, setting.kind)
+        adapter = "" if setting.adapter is None else setting.name
+        targets[setting.name] = alias_card(
+            setting.name, setting.target or default, setting.kind, adapter=adapter
+        )
+    for setting in settings:
+        if setting.adapter is not None:
+            _check_adapter(setting, targets, files)
     return [_resolve(setting.name, targets, files, may_announce) for setting in settings]
+
+
+def _check_adapter(
+    setting: AliasSetting, targets: Mapping[str, ModelCard], files: Mapping[str, LocalModel]
+) -> None:
+    target = files.get(setting.target)
+    if target is None and setting.target in targets:
+        raise ConfigurationError(
+            N_(
+                "The alias {name!r} has an adapter, so that it must name a model; {target!r} is an alias.",
+                name=setting.name,
+                target=setting.target,
+            )
+        )
+    if target is not None and not target.path.is_dir():
+        raise ConfigurationError(
+            N_(
+                "The adapter of {name!r} can't be used: vLLM runs adapters, with models in folders of "
+                "safetensors, and {target!r} is a GGUF file. Merge the adapter into the model instead.",
+                name=setting.name,
+                target=setting.target,
+            )
+        )
 
 
 def _resolve(
     name: str, targets: Mapping[str, ModelCard], files: Mapping[str, LocalModel], may_announce: MayAnnounce
 ) -> ModelCard:
-    way, kind = [name], targets[name].kind
+    way, kind, adapter = [name], targets[name].kind, targets[name].adapter
     while (target := targets[way[-1]].target) not in files:
         if target not in targets and may_announce(target):
             break
@@ -271,5 +320,6 @@ def _resolve(
                 )
             )
         kind = "instruct" if targets[target].kind == "instruct" else kind
+        adapter = targets[target].adapter or adapter
         way.append(target)
-    return alias_card(name, target, kind)
+    return alias_card(name, target, kind, adapter=adapter)

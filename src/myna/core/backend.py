@@ -42,7 +42,7 @@ class ModelSpec(Protocol):
 class LocalModel:
     """A `ModelSpec` of files on this machine. `path` is a file, the first shard of a split model, or a
     folder; `num_bytes` is the size of all files. `source` is where the files came from; `file` means the
-    user's own."""
+    user's own. `draft` is a smaller model that proposes tokens to this one (speculative decoding)."""
 
     id: str
     path: Path
@@ -50,6 +50,7 @@ class LocalModel:
     created: int
     num_bytes: int
     source: str
+    draft: "LocalModel | None" = None
 
     @property
     def is_relayed(self) -> bool:
@@ -60,7 +61,7 @@ def without_path(model: LocalModel, reason: str | Translatable) -> str | Transla
     """The reason for clients, who know the model by its id: without the place of its file."""
     for old, new in ((str(model.path), repr(model.id)), (f"{model.path.parent}/", "")):
         reason = reason.replace(old, new) if isinstance(reason, str) else reason.replaced(old, new)
-    return reason
+    return reason if model.draft is None else without_path(model.draft, reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,8 @@ class Section:
 class BackendOptions:
     """The settings that backends get; 0 means unset. `engine` is `auto` or a name of the table.
     `chat_templates` are files by model that replace the models' own templates, `engine_options` what is
-    passed on to an engine as it is, by model. `section` is the value of the
+    passed on to an engine as it is, by model, `adapters` the folders of its LoRA adapters by their names.
+    `section` is the value of the
     backend's own setting, or None if it has none or it is not set."""
 
     home: Path
@@ -153,6 +155,7 @@ class BackendOptions:
     chat_templates: Mapping[str, Path] = field(default_factory=dict)
     engine_options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     prefix_cache_bytes: int = 0
+    adapters: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
     section: object = None
 
 

@@ -92,7 +92,7 @@ class BatchStore(Protocol):
 
     def claim(self, now: float, lease_until: float, busy: Collection[str] = ()) -> Batch | None:
         """Claim the oldest unfinished batch that nobody holds now, under a new epoch; none of the projects
-        that are `busy`."""
+        that are `busy`. For a while after an outage of the database, leases last longer."""
         ...
 
     def change(self, batch: Batch, **values: object) -> Batch | None:

@@ -46,6 +46,8 @@ class ModelInfo(msgspec.Struct, frozen=True, array_like=True):
     weights. `is_batch_invariant`: no answer changes by what else is running. A relay may not know them: it
     leaves numbers 0 and texts empty, except `engine`.
 
+    `adapters` are the LoRA adapters that requests may name, and the hash of each one's weights.
+
     With `embedding`, the model turns texts into vectors and doesn't generate. `context_tokens` then limits
     each text, and `kv_tokens` and `max_sequences` the texts that are computed together."""
 
@@ -59,6 +61,7 @@ class ModelInfo(msgspec.Struct, frozen=True, array_like=True):
     eos_tokens: tuple[int, ...] = ()
     embedding: EmbeddingInfo | None = None
     is_batch_invariant: bool = False
+    adapters: dict[str, str] = {}
 
 
 class RunningModel(Protocol):

@@ -28,8 +28,9 @@ class UsageRow(msgspec.Struct, frozen=True):
     `id` is the response's `x-request-id`. `model` is the one that answered (an alias's target; empty if none
     was found), `asked_model` the requested name. `arrived_ms` is Unix time; the other times are relative to
     it, by a monotonic clock, and `first_token_ms` is None if there was no token. Counts are never less than
-    what the client got. `error` names the kind of failure; `status` is 0 if no response had begun. `user` is
-    the request's `safety_identifier`, or else its `user`. `cost_nano` is in billionths of a dollar."""
+    what the client got; those of a batch's line without an answer are 0. `error` names the kind of failure;
+    `status` is 0 if no response had begun. `user` is the request's `safety_identifier`, or else its `user`.
+    `cost_nano` is in billionths of a dollar."""
 
     id: str
     project: str
@@ -141,7 +142,7 @@ class LedgerStore(Protocol):
 
     def add(self, rows: Sequence[UsageRow]) -> None:
         """Store the rows. Existing ids are left unchanged, so that adding rows again is harmless; but the
-        end of a request replaces its row if that says `lost`."""
+        end of a request replaces its row if that says `lost`, and a later attempt that of an earlier one."""
         ...
 
     def sums(

@@ -82,7 +82,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, array_like=True, tag=0):
     death of the model's worker. `constraint` is enforced on the answer; the generator compiles it, with the
     `thought`. A `thought` may precede the answer and counts toward `max_tokens`; `stop`, log-probabilities
     and the constraint only apply after its end. `session` is the same for all turns of a conversation, so
-    that a fleet can send them where the prefix is cached; "" if there is none."""
+    that a fleet can send them where the prefix is cached; "" if there is none. `adapter` is the LoRA adapter
+    that the model runs with, one of its `ModelInfo.adapters`; "" for none."""
 
     id: str
     prompt_tokens: tuple[int, ...]
@@ -105,6 +106,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, array_like=True, tag=0):
     thought: Thought | None = None
     calls: CallMarks = NO_CALLS
     session: str = ""
+    adapter: str = ""
 
     @property
     def num_prompt_tokens(self) -> int:

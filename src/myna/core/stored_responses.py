@@ -141,7 +141,9 @@ class BackgroundStore(Protocol):
         """Declare a server alive for that long. Returns the ids of its responses that are still active."""
         ...
 
-    def is_alive(self, runner: str) -> bool: ...
+    def is_alive(self, runner: str) -> bool:
+        """Whether it is, or may be: for a while after an outage of the database, none could say so."""
+        ...
 
     def add_events(self, response_id: str, batch: EventBatch) -> None:
         """Does nothing if the response has been deleted."""

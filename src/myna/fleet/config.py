@@ -27,8 +27,8 @@ class Autoscaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class FleetModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One model. `path` is its file on every machine that runs it; without one, the id is a model of Myna's
     catalog that was pulled there. `requests` are those that one replica runs at once; more wait at the
-    servers. `cpus`, `gpus` and `resources` are what a replica takes of its machine, in Ray's terms. `vllm`
-    holds options of vLLM."""
+    servers. `cpus`, `gpus` and `resources` are what a replica takes of its machine, in Ray's terms; at most
+    `replicas_per_machine` run on one (0: see `fleet.spreading`). `vllm` holds options of vLLM."""
 
     path: str = ""
     engine: str = "auto"
@@ -40,6 +40,7 @@ class FleetModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     cpus: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     gpus: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     resources: dict[str, float] = {}
+    replicas_per_machine: _Count = 0
     vllm: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
@@ -70,7 +71,8 @@ def ray_missing() -> ConfigurationError:
 
 class ReplicaSpec(msgspec.Struct, frozen=True):
     """What a replica is told: the model's id, and as in `FleetModelConfig`. `home` is where hashes of files
-    are kept, `options` are vLLM's, `vllm_python` is the interpreter that has it."""
+    are kept, `options` are vLLM's, `vllm_python` is the interpreter that has it. `adapters` are the folders
+    of LoRA adapters by their names."""
 
     model: str
     path: str
@@ -81,10 +83,17 @@ class ReplicaSpec(msgspec.Struct, frozen=True):
     threads: int = 0
     options: dict[str, Any] = {}
     vllm_python: str = ""
+    adapters: dict[str, str] = {}
 
     @classmethod
     def of(
-        cls, model: str, config: FleetModelConfig, path: str, home: str, vllm_python: str
+        cls,
+        model: str,
+        config: FleetModelConfig,
+        path: str,
+        home: str,
+        vllm_python: str,
+        adapters: Mapping[str, str],
     ) -> "ReplicaSpec":
         return cls(
             model,
@@ -96,6 +105,7 @@ class ReplicaSpec(msgspec.Struct, frozen=True):
             threads=config.threads,
             options=config.vllm,
             vllm_python=vllm_python,
+            adapters=dict(adapters),
         )
 
 

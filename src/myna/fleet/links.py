@@ -10,7 +10,14 @@ from typing import Any, Final
 from myna.core.events import Done, PromptDone
 from myna.core.stats import ReplicaStats
 from myna.fleet.link_stats import added_up
-from myna.fleet.messages import HEARTBEAT_S, SILENCE_S, Description, decode_description, decode_item
+from myna.fleet.messages import (
+    HEARTBEAT_S,
+    LATE_S,
+    SILENCE_S,
+    Description,
+    decode_description,
+    decode_item,
+)
 from myna.fleet.replicas import LinkStream, Replicas
 from myna.fleet.routing import Homes
 from myna.workers.connection import OnMessage
@@ -54,6 +61,7 @@ class Links:
         self._on_broken = on_broken
         self._links: dict[str, asyncio.Future[Link]] = {}
         self._avoided: dict[str, float] = {}
+        self._late: list[str] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self.homes: Final = Homes(_MAX_HOMES)
         self.server: Final = secrets.token_hex(8)
@@ -83,10 +91,12 @@ class Links:
         self._avoided[replica] = time.monotonic() + _AVOID_S
 
     def avoided(self) -> list[str]:
+        """Also those that are late, before their links count as dead: what ran at one replica of a machine
+        that died must not go to the next one there."""
         now = time.monotonic()
         for replica in [one for one, until in self._avoided.items() if until < now]:
             del self._avoided[replica]
-        return list(self._avoided)
+        return [*self._avoided, *self._late]
 
     async def aclose(self) -> None:
         for link in self.opened():
@@ -185,10 +195,17 @@ class Links:
             self._on_broken(link, numbers)
 
     async def _watch(self) -> None:
+        now = time.monotonic()
         while True:
+            before = now
             await asyncio.sleep(HEARTBEAT_S)
             now = time.monotonic()
-            for link in self.opened():
+            opened = self.opened()
+            # A server that was held up itself has not read yet what has arrived.
+            is_prompt = now - before < 2 * HEARTBEAT_S
+            late = (link.description.replica for link in opened if now - link.heard_at > LATE_S)
+            self._late = list(late) if is_prompt else []
+            for link in opened:
                 if now - link.heard_at > SILENCE_S:
                     self._break(link, _SILENT)
                 elif not link.numbers and now - link.used_at > _IDLE_S:

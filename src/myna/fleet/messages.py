@@ -11,8 +11,12 @@ from myna.workers.frames import WorkerMessage
 
 HEARTBEAT_S: Final = 0.5
 """How often a replica sends something over each of its links."""
+LATE_S: Final = 1.0
+"""After this time without anything, a replica gets no new requests if there is another."""
 SILENCE_S: Final = 3.0
 """After this time without anything, a link is dead."""
+ANSWER_S: Final = 2.0
+"""For that long, a replica may take to say whether it has a place for a request."""
 
 
 class Description(msgspec.Struct, frozen=True):

@@ -59,8 +59,16 @@ def _worker(spec: ReplicaSpec, engine: str) -> Connect:
         except ConfigurationError as exc:
             raise ModelLoadFailed(exc.text) from exc
         program = environment.program(spec.threads, os.environ)
+    elif spec.adapters:
+        raise ModelLoadFailed(N_("LoRA adapters are for vLLM, with models in folders of safetensors."))
     worker = WorkerSpec(
-        engine, spec.path, spec.context_tokens, spec.memory_bytes, spec.threads, options=dict(spec.options)
+        engine,
+        spec.path,
+        spec.context_tokens,
+        spec.memory_bytes,
+        spec.threads,
+        options=dict(spec.options),
+        adapters=dict(spec.adapters),
     )
     return partial(WorkerProcess, worker, ProgressLimits(), program=program)
 

@@ -24,10 +24,14 @@ _PRIME: Final = (1 << 61) - 1
 
 def session_of(model: str, request: ModelRequest) -> str:
     """What requests with a common prefix have in common: the same on every server. Equal prefixes under
-    different salts are not shared, so that they needn't run in one place."""
+    different salts or adapters are not shared, so that they needn't run in one place."""
     prefix: object = request.id  # nothing of an embedding request is cached
     if isinstance(request, GenerationRequest):
-        prefix = request.cache_salt, request.session or request.prompt_tokens[:FIRST_TOKENS]
+        prefix = (
+            request.cache_salt,
+            request.adapter,
+            request.session or request.prompt_tokens[:FIRST_TOKENS],
+        )
     return blake2b(repr((model, prefix)).encode(), digest_size=16).hexdigest()
 
 

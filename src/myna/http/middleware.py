@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from myna.core.errors import InvalidRequest, Overloaded
 from myna.http.access_log import log_request, record_failure
-from myna.http.record import RequestRecord, header_value, record_of
+from myna.http.record import RequestRecord, attached_record, header_value, record_of
 from myna.wire import anthropic
 from myna.wire.errors import error_response, error_row
 
@@ -49,7 +49,8 @@ class RequestScope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        record = RequestRecord(speaks_anthropic=anthropic.speaks_anthropic(scope))
+        record = attached_record(scope) or RequestRecord()
+        record.speaks_anthropic = anthropic.speaks_anthropic(scope)
         record.attach(scope)
 
         async def send_with_headers(message: Message) -> None:

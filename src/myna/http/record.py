@@ -74,10 +74,16 @@ class RequestRecord:
 
 def record_of(scope: Scope) -> RequestRecord:
     """The record that the outermost middleware attached."""
-    record = scope[_SCOPE_KEY]
-    if not isinstance(record, RequestRecord):
+    record = attached_record(scope)
+    if record is None:
         raise TypeError("the request has no record: its middleware is missing")
     return record
+
+
+def attached_record(scope: Scope) -> RequestRecord | None:
+    """The record, if there is one already: a request from within the server brings its own."""
+    record = scope.get(_SCOPE_KEY)
+    return record if isinstance(record, RequestRecord) else None
 
 
 def header_value(text: str) -> bytes:

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from myna.core.errors import DatabaseUnavailable, RequestsLimited
-from myna.core.stored_responses import BackgroundStore, EventBatch
+from myna.core.stored_responses import BackgroundStore, EventBatch, StoredResponse
 from myna.core.supervision import SupervisedTask
 from myna.stores.database_threads import DatabaseThreads
 
@@ -30,6 +30,10 @@ _CLEAN_S: Final = 300.0
 _MAX_IN_MEMORY: Final = 1 << 20
 _MAX_STORED_BYTES: Final = 64 << 20
 _CLOSE_S: Final = 5.0
+_END_S: Final = 1.5
+"""How long the last events are held back, so that a client that has seen them can retrieve the response."""
+_FIRST_RETRY_S: Final = 0.5
+_MAX_RETRY_S: Final = 5.0
 
 log = logging.getLogger("myna.serving")
 
@@ -94,8 +98,8 @@ class EventLog:
 
 
 class Run:
-    """One response that is generated in the background, for a key. `keeps_events`: also for a time after its
-    end."""
+    """One response that is generated in the background, for a key, until its end is stored. `keeps_events`:
+    also for a time after its end."""
 
     def __init__(self, id: str, key_id: str, *, keeps_events: bool) -> None:
         self.id = id
@@ -108,12 +112,64 @@ class Run:
         """All is generated; the end is being stored."""
         self.flushing = asyncio.Lock()
         self.task: asyncio.Task[None] | None = None
+        self.finishing: asyncio.Task[bool] | None = None
+        """Stores the end."""
+
+    @property
+    def is_finishing(self) -> bool:
+        """The end is being stored, which also unlocks its conversation."""
+        return self.finishing is not None and not self.finishing.done()
 
     def stop(self) -> None:
         """End the generation of a response that is no longer wanted."""
         if self.task is not None and not self.is_ending:
             self.is_stopped = True
             self.task.cancel()
+
+
+class EndWriter:
+    """Stores how responses end. While the database is away, it tries again: none starts meanwhile, so that
+    only those wait that ran when the outage began."""
+
+    def __init__(self, store: BackgroundStore, threads: DatabaseThreads) -> None:
+        self._store = store
+        self._threads = threads
+        self._is_closing = asyncio.Event()
+
+    async def store(self, run: Run, row: StoredResponse) -> bool:
+        """Store the row, and wait briefly for that. False if the response was cancelled or deleted. Raises
+        `DatabaseError` if it can't be stored."""
+        run.is_ending = True
+        run.finishing = asyncio.create_task(self._finish(row))
+        done, _ = await asyncio.wait([run.finishing], timeout=_END_S)
+        return run.finishing.result() if done else True
+
+    async def wait(self, run: Run) -> None:
+        """Returns when the end is stored. If it can't be, the response is lost: it is found to have failed
+        when it is read."""
+        if run.finishing is None:
+            return
+        await asyncio.wait([run.finishing])
+        error = None if run.finishing.cancelled() else run.finishing.exception()
+        if error is not None:
+            log.error("the background response %s can't be stored: %s", run.id, error)
+
+    def close(self) -> None:
+        """Try each one only once from now on."""
+        self._is_closing.set()
+
+    async def _finish(self, row: StoredResponse) -> bool:
+        retry_s = _FIRST_RETRY_S
+        while True:
+            is_last = self._is_closing.is_set()
+            try:
+                return await self._threads.run(self._store.finish, row)
+            except DatabaseUnavailable:  # already logged
+                if is_last:
+                    raise
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_closing.wait(), retry_s)
+            retry_s = min(2 * retry_s, _MAX_RETRY_S)
 
 
 class BackgroundRuns:
@@ -125,6 +181,7 @@ class BackgroundRuns:
         """This server's id as a runner."""
         self.track: Callable[[asyncio.Task[None]], None] = lambda task: None
         """Makes the shutdown of the server wait for a task."""
+        self.ends = EndWriter(store, threads)
         self._store = store
         self._threads = threads
         self._runs: dict[str, Run] = {}
@@ -198,11 +255,15 @@ class BackgroundRuns:
         await self._threads.run(self._store.delete_events, int(time.time()) - KEEP_EVENTS_S)
 
     async def aclose(self) -> None:
-        """Cancel what is still running."""
+        """Cancel what is still generated, and store how it has ended, for at most a few seconds."""
+        self.ends.close()
         await self._cleaner.aclose()
-        tasks = [run.task for run in self._runs.values() if run.task is not None]
-        for task in tasks:
-            task.cancel()
+        tasks = list[asyncio.Task[None]]()
+        for run in self._runs.values():
+            if run.task is not None:
+                tasks.append(run.task)
+                if not run.is_ending:
+                    run.task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=_CLOSE_S)
         await self._heart.aclose()
@@ -217,6 +278,7 @@ class BackgroundRuns:
             run.log.end()
             if storing is not None:
                 await asyncio.wait([storing])
+            await self.ends.wait(run)
             self._runs.pop(run.id, None)
 
     async def _store_events(self, run: Run) -> None:
@@ -229,7 +291,7 @@ class BackgroundRuns:
             await self.flush(run)
 
     async def _beat(self) -> None:
-        while self._num_holders:
+        while self._num_holders or self._runs:
             await asyncio.sleep(_BEAT_S)
             with contextlib.suppress(DatabaseUnavailable):  # already logged
                 await self._beat_once()

@@ -10,6 +10,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final, ParamSpec, Protocol, TypeVar
 
+import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -213,6 +214,8 @@ class RequestContext:
             is_unbounded,
         )
         generator = model.generator
+        if adapter := model.card.adapter:
+            requests = [msgspec.structs.replace(one, adapter=adapter) for one in requests]
         num_logprobs = max(-1 if one.num_logprobs is None else one.num_logprobs for one in requests)
         self._bytes_per_token = _TEXT_BYTES + (1 + num_logprobs) * _LOGPROB_BYTES
         return await self.metered(model, estimate, lambda: merged_stream.start(generator, requests))

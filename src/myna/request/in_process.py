@@ -7,7 +7,8 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message
 
-from myna.batches.dispatch import Answer
+from myna.batches.dispatch import Answer, LineRequest
+from myna.http.record import RequestRecord
 from myna.request.services import Services
 
 KEY_ID: Final = "myna.key_id"
@@ -16,10 +17,10 @@ _GIVES_WAY_S: Final = 2.0
 """A line waits no longer for requests in the foreground, so that a server that is never idle answers some."""
 
 
-async def answer_in_process(app: ASGIApp, services: Services, path: str, key_id: str, body: bytes) -> Answer:
+async def answer_in_process(app: ASGIApp, services: Services, line: LineRequest) -> Answer:
     """A `batches.dispatch.Dispatch`, for this application and its services."""
     await services.foreground.quiet(_GIVES_WAY_S)
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    waiting: list[Message] = [{"type": "http.request", "body": line.body, "more_body": False}]
     status, headers, parts = 0, Headers(), list[bytes]()
 
     async def receive() -> Message:
@@ -40,15 +41,16 @@ async def answer_in_process(app: ASGIApp, services: Services, path: str, key_id:
         "http_version": "1.1",
         "method": "POST",
         "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
+        "path": line.path,
+        "raw_path": line.path.encode(),
         "root_path": "",
         "query_string": b"",
-        "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))],
+        "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(line.body))],
         "client": None,
         "server": None,
-        KEY_ID: key_id,
+        KEY_ID: line.key_id,
     }
+    RequestRecord(line.id).attach(scope)
     await app(scope, receive, send)
     return Answer(
         status,

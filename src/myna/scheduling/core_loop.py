@@ -87,7 +87,7 @@ class EngineCore:
             _log.exception("the scheduling loop failed")
             failure = GenerationFailed(f"The scheduling loop failed: {error}")
         finally:
-            engine.close()
+            loaded.close()
             self._sink.ended(failure)
 
     def _loop(self, loaded: AnyEngine) -> Loop:

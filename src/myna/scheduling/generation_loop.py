@@ -18,6 +18,7 @@ from myna.decoding.sampling_batch import Bitmask
 from myna.decoding.token_table import TokenTable
 from myna.engines.base import Engine, KVCacheFull, Logits
 from myna.scheduling.batch import NOTHING_SAMPLED, Batch, InputBatch
+from myna.scheduling.draft_model import DraftModel
 from myna.scheduling.grammar_compiler import GrammarCompiler
 from myna.scheduling.loop import Compiled, Loop, Mailbox, OutputSink, PrefixChecked
 from myna.scheduling.prefill_budget import PrefillBudget
@@ -33,12 +34,19 @@ _log: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LoadedEngine:
-    """An engine with its model loaded, and what its output processing needs."""
+    """An engine with its model loaded, and what its output processing needs. `draft_engine` has a smaller
+    model with the same vocabulary."""
 
     engine: Engine
     token_table: TokenTable
     grammars: Grammars | None = None
     prefix_file: PrefixFile | None = None
+    draft_engine: Engine | None = None
+
+    def close(self) -> None:
+        self.engine.close()
+        if self.draft_engine is not None:
+            self.draft_engine.close()
 
 
 class GenerationLoop(Loop):
@@ -58,7 +66,8 @@ class GenerationLoop(Loop):
         self._masks = ThreadPoolExecutor(1, thread_name_prefix="myna-masks")
         self._compiler = GrammarCompiler(loaded.grammars)
         self._compiling: set[int] = set()
-        self._scheduler = Scheduler(loaded.engine, loaded.token_table)
+        draft_model = _draft_model(loaded, step_lock)
+        self._scheduler = Scheduler(loaded.engine, loaded.token_table, draft_model)
         self._input_batch = InputBatch()
         self._prefill_budget = PrefillBudget()
         self._counter = StepCounter()
@@ -204,6 +213,17 @@ class GenerationLoop(Loop):
             num_top = part.sequence.group.request.num_prompt_logprobs or 0
             scores.append(score(rows, np.array(part.targets, np.int32), num_top))
         return sampled, scores
+
+
+def _draft_model(loaded: LoadedEngine, step_lock: AbstractContextManager[object]) -> DraftModel | None:
+    if loaded.draft_engine is None:
+        return None
+
+    def log(error: Exception) -> None:
+        _log.error("the draft model failed; answers go on without it", exc_info=error)
+
+    vocab_size = loaded.engine.info.vocab_size
+    return DraftModel(loaded.draft_engine, vocab_size, step_lock, time.perf_counter, log)
 
 
 def _kv_usage(queues: RequestQueues, engine: Engine) -> float:

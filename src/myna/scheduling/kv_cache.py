@@ -178,9 +178,26 @@ class KVCacheManager:
                 return False
         return True
 
+    def find(self, sequence: Sequence) -> Match | None:
+        """What can be shared. At least one token must remain to be computed, or all of them if prompt
+        log-probabilities are requested."""
+        request = sequence.group.request
+        if request.num_prompt_logprobs is not None and not sequence.group.is_prompt_done:
+            sequence.blocks = []
+        if sequence.blocks is None:
+            sequence.blocks = block_hashes(request.prompt_tokens, request.cache_salt)
+        limit = len(sequence.tokens) - 1
+        match = self.index.find(
+            sequence.tokens,
+            sequence.blocks,
+            request.cache_salt,
+            lambda entry, common: _reusable(self._kv, entry, min(common, limit)),
+        )
+        return match and Match(match.entry, min(match.common, limit), match.ready)
+
     def should_wait(self, sequence: Sequence) -> bool:
         """Whether another sequence is about to compute a prefix that this one can then share."""
-        match = self._find(sequence)
+        match = self.find(sequence)
         if match is None or match.entry in self.prefix_cache:
             return False
         to_come = match.common // self._kv.prefix_grid * self._kv.prefix_grid
@@ -190,7 +207,7 @@ class KVCacheManager:
         """Allocate a slot, sharing the longest computed prefix; False while there is no room.
         `committed_tokens` are reserved for the `num_running` others, which also grow; a sequence alone always
         fits."""
-        match = self._find(sequence)
+        match = self.find(sequence)
         if match is not None and match.ready == 0:
             match = None
         source = match.entry if match else None
@@ -285,23 +302,6 @@ class KVCacheManager:
         self.index.drop(victim)
         self._free(victim)
         return True
-
-    def _find(self, sequence: Sequence) -> Match | None:
-        """What can be shared. At least one token must remain to be computed, or all of them if prompt
-        log-probabilities are requested."""
-        request = sequence.group.request
-        if request.num_prompt_logprobs is not None and not sequence.group.is_prompt_done:
-            sequence.blocks = []
-        if sequence.blocks is None:
-            sequence.blocks = block_hashes(request.prompt_tokens, request.cache_salt)
-        limit = len(sequence.tokens) - 1
-        match = self.index.find(
-            sequence.tokens,
-            sequence.blocks,
-            request.cache_salt,
-            lambda entry, common: _reusable(self._kv, entry, min(common, limit)),
-        )
-        return match and Match(match.entry, min(match.common, limit), match.ready)
 
     def _assign(self, sequence: Sequence, slot: int, computed: int) -> None:
         blocks = sequence.blocks or []

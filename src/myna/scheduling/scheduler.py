@@ -10,6 +10,7 @@ from myna.decoding.output_processor import RequestOutput
 from myna.decoding.sampling import RowStatus, Sampled
 from myna.decoding.token_table import TokenTable
 from myna.scheduling.batch import Batch
+from myna.scheduling.draft_model import DraftModel
 from myna.scheduling.kv_cache import KVStorage
 from myna.scheduling.logprobs import read_logprobs
 from myna.scheduling.queues import RequestQueues
@@ -27,10 +28,10 @@ class Scheduler:
     statistics, `speculation.costs` for the observed step times.
     """
 
-    def __init__(self, kv: KVStorage, token_table: TokenTable) -> None:
+    def __init__(self, kv: KVStorage, token_table: TokenTable, draft_model: DraftModel | None = None) -> None:
         self._token_table = token_table
         self.queues = RequestQueues(kv)
-        self.speculation = Speculation(self.queues.kv_cache, can_trim=kv.can_trim)
+        self.speculation = Speculation(self.queues.kv_cache, can_trim=kv.can_trim, draft_model=draft_model)
         self._suspects: list[Sequence] = []
         self._groups: dict[int, SequenceGroup] = {}
         self._num_added = 0
@@ -195,6 +196,7 @@ class Scheduler:
 
     def _end(self, sequence: Sequence) -> None:
         self.queues.finish(sequence)
+        self.speculation.forget(sequence)
         group = sequence.group
         if group.output.is_finished:
             del self._groups[group.number]
@@ -203,6 +205,8 @@ class Scheduler:
     def _drop(self, group: SequenceGroup) -> None:
         del self._groups[group.number]
         self.queues.remove(group)
+        for sequence in group.candidates:
+            self.speculation.forget(sequence)
         self._suspects = [suspect for suspect in self._suspects if suspect.group is not group]
         group.candidates = []
 

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection, Select, delete, func, insert, literal, select, update
 
 from myna.core.stored_responses import MAX_BATCHES, EventBatch, StoredResponse
-from myna.stores.database import Database
+from myna.stores.database import Database, upsert
 from myna.stores.response_items import IS_ACTIVE, write_items
 from myna.stores.tables import RESPONSE_EVENTS, RESPONSES, RUNNERS
 
@@ -49,7 +49,8 @@ class SqlBackground:
     def is_alive(self, runner: str) -> bool:
         with self._database.transaction() as connection:
             living = living_runners(connection).where(RUNNERS.c.id == runner)
-            return connection.scalar(living) is not None
+            is_living = connection.scalar(living) is not None
+        return is_living or self._database.was_away
 
     def add_events(self, response_id: str, batch: EventBatch) -> None:
         values = {
@@ -88,10 +89,9 @@ class SqlBackground:
 
 def renew_lease(connection: Connection, runner: str, lease_s: float) -> None:
     """Say that this server is alive."""
-    until = _clock(connection) + lease_s
-    own = update(RUNNERS).where(RUNNERS.c.id == runner)
-    if not connection.execute(own.values(alive_until=until)).rowcount:
-        connection.execute(insert(RUNNERS).values(id=runner, alive_until=until))
+    lease = upsert(connection, RUNNERS).values(id=runner, alive_until=_clock(connection) + lease_s)
+    renewed = {"alive_until": lease.excluded.alive_until}
+    connection.execute(lease.on_conflict_do_update(index_elements=["id"], set_=renewed))
 
 
 def living_runners(connection: Connection) -> Select[Any]:

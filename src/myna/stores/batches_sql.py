@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
 from myna.core.batches import UNFINISHED, Batch, BatchPage
 from myna.core.files import StoredFile
-from myna.stores.database import Database
+from myna.stores.database import GRACE_S, Database
 from myna.stores.files_sql import add_files
 from myna.stores.pages import only_after
 from myna.stores.tables import BATCHES
@@ -54,7 +54,8 @@ class SqlBatches:
             return _find(connection, *_is(project, batch_id))
 
     def claim(self, now: float, lease_until: float, busy: Collection[str] = ()) -> Batch | None:
-        free = select(BATCHES).where(_IS_UNFINISHED, BATCHES.c.lease_until < now)
+        ended_before = now - GRACE_S if self._database.was_away else now
+        free = select(BATCHES).where(_IS_UNFINISHED, BATCHES.c.lease_until < ended_before)
         if busy:
             free = free.where(BATCHES.c.project.not_in(busy))
         with self._database.transaction() as connection:

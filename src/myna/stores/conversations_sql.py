@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Select, bindparam, delete, func, insert, literal, null, or_, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, literal, null, select, update
 
 from myna.core.stored import MAX_PAGE_BYTES, Order, num_fitting
 from myna.core.stored_responses import History, ItemPage, ResponseItem, StoredConversation
@@ -125,7 +125,9 @@ class SqlConversations:
     def lock(self, project: str, conversation_id: str, owner: str, runner: str) -> bool:
         columns = CONVERSATIONS.c
         with self._database.transaction() as connection:
-            is_free = or_(columns.locked_by.is_(None), columns.runner.not_in(living_runners(connection)))
+            is_free: ColumnElement[bool] = columns.locked_by.is_(None)
+            if not self._database.was_away:
+                is_free |= columns.runner.not_in(living_runners(connection))
             locked = update(CONVERSATIONS).where(is_conversation(project, conversation_id), is_free)
             return connection.execute(locked.values(locked_by=owner, runner=runner)).rowcount > 0
 

@@ -4,6 +4,7 @@ connection pool and one translation of errors."""
 import contextlib
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +15,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, inspect, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
@@ -29,6 +31,9 @@ _MIGRATION_S: Final = 600.0
 _OPENING_MS: Final = 60_000  # SQLite: servers that start at the same time take turns
 _CONNECTIONS: Final = 8
 """The maximum for all stores of a process; more than it has threads that use them."""
+
+GRACE_S: Final = 20.0
+"""How long after an outage leases that have ended count: their holders renew them in this time."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -54,13 +59,15 @@ class Database:
         self.engine = engine
         self._unsynced = unsynced or engine
         self._outage = Outage(_log, "the database can't be used: %s", "the database can be used again")
+        self._failed_at = float("-inf")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Run the block as one transaction.
 
         Raises `DatabaseError` for errors of the database, and `DatabaseUnavailable` (already logged) if it
-        can't be reached, is full or takes too long."""
+        can't be reached, is full, takes too long, or can only be read, as a PostgreSQL that follows another
+        one."""
         with self._reporting(), self.engine.begin() as connection:
             yield connection
 
@@ -76,6 +83,11 @@ class Database:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 
+    @property
+    def was_away(self) -> bool:
+        """Whether it couldn't be used a short time ago, so that servers that are alive couldn't say so."""
+        return time.monotonic() - self._failed_at < GRACE_S
+
     def close(self) -> None:
         """Close idle connections. Stores that are still used open new ones."""
         self.engine.dispose()
@@ -86,12 +98,19 @@ class Database:
         """Translates errors, and logs when an outage begins and ends."""
         try:
             yield
-        except (OperationalError, InterfaceError, PoolTimeout) as exc:
+        except (OperationalError, InterfaceError, InternalError, PoolTimeout) as exc:
+            self._failed_at = time.monotonic()
             self._outage.failed(_reason(exc))
             raise DatabaseUnavailable(_unusable(exc)) from exc
         except SQLAlchemyError as exc:
             raise DatabaseError(_unusable(exc)) from exc
         self._outage.succeeded()
+
+
+def upsert(connection: Connection, table: Table) -> Any:
+    """An insert that supports ON CONFLICT; SQLAlchemy has a class for each database."""
+    is_postgresql = connection.dialect.name == "postgresql"
+    return postgresql.insert(table) if is_postgresql else sqlite.insert(table)
 
 
 def open_database(url: str, limits: TimeLimits | None = None) -> Database:

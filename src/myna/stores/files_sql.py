@@ -1,7 +1,7 @@
 """The rows of files in SQLite or PostgreSQL."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select
 
@@ -11,6 +11,9 @@ from myna.core.stored import Order
 from myna.stores.database import Database
 from myna.stores.pages import by_serial, only_after
 from myna.stores.tables import BATCHES, FILE_FOLDER, FILES
+
+_TURN: Final = select(FILE_FOLDER.c.name).with_for_update()
+"""One file is added after the other, so that all count."""
 
 
 class SqlFiles:
@@ -25,6 +28,7 @@ class SqlFiles:
 
     def add(self, file: StoredFile, max_bytes: int = 0) -> bool:
         with self._database.transaction() as connection:
+            connection.scalar(_TURN)
             add_files(connection, [file])
             if exceeds_quota(*_usage(connection, file.project), max_bytes):
                 connection.rollback()

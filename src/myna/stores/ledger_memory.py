@@ -25,7 +25,9 @@ class MemoryLedger:
     def add(self, rows: Sequence[UsageRow]) -> None:
         with self._lock:
             for row in rows:
-                self._rows.setdefault(row.id, row)
+                known = self._rows.get(row.id)
+                if known is None or _replaces(row, known):
+                    self._rows[row.id] = row
             self._fold(list(islice(self._rows.values(), max(0, len(self._rows) - MAX_ROWS))))
 
     def sums(
@@ -77,6 +79,11 @@ class MemoryLedger:
 
     def close(self) -> None:
         """Nothing to close."""
+
+
+def _replaces(row: UsageRow, known: UsageRow) -> bool:
+    is_the_end = known.outcome == "lost" and row.outcome != "lost"
+    return is_the_end or known.arrived_ms < row.arrived_ms
 
 
 def _matcher(wanted: UsageFilter) -> Callable[[UsageSum], bool]:

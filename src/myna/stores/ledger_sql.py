@@ -18,10 +18,9 @@ from sqlalchemy import (
     select,
     union_all,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from myna.core.ledger import Dimension, Outcome, UsageFilter, UsagePage, UsageRow, UsageSum
-from myna.stores.database import Database
+from myna.stores.database import Database, upsert
 from myna.stores.tables import OPEN_USAGE, USAGE, USAGE_HOURS
 from myna.stores.usage_sums import COUNTS, DIMENSIONS, HOUR_S, added_up, as_sum, by_hour, in_order
 
@@ -104,23 +103,18 @@ class SqlLedger:
 
 
 def add_rows(connection: Connection, rows: Sequence[UsageRow]) -> None:
-    """A row of a request that was assumed lost is replaced once its end is known."""
+    """See `core.ledger.LedgerStore.add`."""
     if not rows:
         return
-    insert = _insert(connection, USAGE)
+    insert = upsert(connection, USAGE)
     values = [{name: getattr(row, name) for name in _FIELDS} for row in rows]
     insert = insert.on_conflict_do_update(
         index_elements=["id"],
         set_={name: insert.excluded[name] for name in _FIELDS},
-        where=(USAGE.c.outcome == "lost") & (insert.excluded.outcome != "lost"),
+        where=((USAGE.c.outcome == "lost") & (insert.excluded.outcome != "lost"))
+        | (USAGE.c.arrived_ms < insert.excluded.arrived_ms),
     )
     connection.execute(insert, values)
-
-
-def _insert(connection: Connection, table: Table) -> Any:
-    """An insert that supports ON CONFLICT; SQLAlchemy has a class for each database."""
-    is_postgresql = connection.engine.dialect.name == "postgresql"
-    return postgresql.insert(table) if is_postgresql else sqlite.insert(table)
 
 
 def _parts_of_rows(wanted: UsageFilter) -> Select[Any]:
@@ -172,7 +166,7 @@ def _among(column: Column[Any], allowed: Sequence[str]) -> list[ColumnElement[bo
 
 
 def _add_hours(connection: Connection, sums: Sequence[UsageSum]) -> None:
-    insert = _insert(connection, USAGE_HOURS)
+    insert = upsert(connection, USAGE_HOURS)
     insert = insert.on_conflict_do_update(
         index_elements=["hour_s", *DIMENSIONS],
         set_={name: USAGE_HOURS.c[name] + insert.excluded[name] for name in COUNTS},

@@ -58,7 +58,8 @@ class StoreWriter:
         self._quota = StoreQuota(stores, threads, self._limits.quota)
         self._waiting: deque[_PendingRow] = deque()
         self._num_bytes = 0
-        self._is_behind = False  # if so, callers don't wait: earlier ones have timed out
+        self.is_behind = False
+        """Rows wait longer than their callers do: nobody waits any more."""
         self._is_closing = asyncio.Event()
         self._dropping = Outage(log, "answers are not being stored: %s", "answers are being stored again")
         self._worker = SupervisedTask(
@@ -112,10 +113,15 @@ class StoreWriter:
         self._waiting.append(waiting)
         self._num_bytes += num_held
         self._worker.start()
-        if not self._is_behind:
+        if not self.is_behind:
             done, _ = await asyncio.wait([waiting.attempted], timeout=self._limits.wait_s)
-            self._is_behind = self._is_behind or not done
+            self.is_behind = self.is_behind or not done
         return True
+
+    def add_last(self, write: Callable[[], object]) -> None:
+        """Call `write` after the rows that wait now. It must need hardly any memory: it isn't dropped."""
+        self._waiting.append(_PendingRow(write, 0, asyncio.get_running_loop().create_future()))
+        self._worker.start()
 
     async def aclose(self) -> None:
         """Write the remaining rows, for at most a few seconds, and close the stores."""
@@ -146,7 +152,7 @@ class StoreWriter:
                 self.num_dropped += 1
             else:
                 self._remove_first()
-                self._is_behind = False
+                self.is_behind = False
                 self._dropping.succeeded()
                 retry_s = self._limits.first_retry_s
 
@@ -163,7 +169,7 @@ class StoreWriter:
             waiting.attempted.set_result(None)
 
     def _stop_waiting(self) -> None:
-        self._is_behind = True
+        self.is_behind = True
         for waiting in self._waiting:
             if not waiting.attempted.done():
                 waiting.attempted.set_result(None)

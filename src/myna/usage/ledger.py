@@ -155,6 +155,12 @@ class Ledger:
             self.store.close()
 
     def _priced(self, row: UsageRow) -> UsageRow:
+        """A line of a batch whose answer is not in the output costs nothing: it is answered again, or its
+        batch has ended."""
+        if row.service_tier == BATCH_TIER and row.outcome != "completed":
+            row = msgspec.structs.replace(
+                row, prompt_tokens=0, cached_tokens=0, completion_tokens=0, reasoning_tokens=0
+            )
         price = self._prices.get(row.model)
         if price is None:
             return row

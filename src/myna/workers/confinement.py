@@ -19,18 +19,20 @@ _OOM_SCORE_ADJ: Final = 500
 
 
 def confinement_of(spec: WorkerSpec) -> Confinement:
-    """The files of the model, and twice the planned memory.
+    """The files of the model and of its draft model, and twice the planned memory.
 
     A worker that needs more than that has gone wrong, and must fail alone, before the machine runs out of
     memory. Only private memory is limited, which holds repacked weights and the KV cache: the address space
     also has the mapped files, and much that is only reserved.
     """
-    files = _files(Path(spec.path))
+    files = [file for path in (spec.path, spec.draft) if path for file in _files(Path(path))]
     weights_bytes = sum(path.stat().st_size for path in files)
     kv_bytes = spec.memory_bytes or spec.max_kv_bytes or psutil.virtual_memory().total // 4
     return Confinement(
         readable=tuple(map(str, files)),
-        data_bytes=2 * (weights_bytes + kv_bytes) + _BASE_BYTES + _CORE_BYTES * (os.cpu_count() or 1),
+        data_bytes=2 * (weights_bytes + kv_bytes + spec.draft_bytes)
+        + _BASE_BYTES
+        + _CORE_BYTES * (os.cpu_count() or 1),
         oom_score_adj=_OOM_SCORE_ADJ,
     )
 

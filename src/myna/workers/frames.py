@@ -34,7 +34,9 @@ class WorkerSpec(msgspec.Struct, frozen=True):
 
     `step_lock` is the lock file through which a machine's workers take turns at computing; "" for none.
     `prefix_file`, of `prefix_bytes`, is where prefixes are saved; "" for nowhere.
-    `options` are the engine's own, passed on to it as they are.
+    `draft` is the file of a draft model for the same engine, "" for none, with a KV cache of `draft_bytes`.
+    `options` are the engine's own, passed on to it as they are. `adapters` are the folders of LoRA adapters
+    by their names.
     """
 
     engine: str
@@ -46,7 +48,10 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     max_kv_bytes: int = 0
     prefix_file: str = ""
     prefix_bytes: int = 0
+    draft: str = ""
+    draft_bytes: int = 0
     options: dict[str, Any] = {}
+    adapters: dict[str, str] = {}
 
 
 # --- server to worker ---

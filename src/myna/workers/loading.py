@@ -45,13 +45,14 @@ def load_model(spec: WorkerSpec, prefix_file: int | None = None) -> AnyEngine:
     if spec.engine == _FAKE:
         if embeds(spec.path):
             return _load_embedding_engine(spec)
-        return _with_prefixes(load_fake(spec), prefix_file, spec.path)
+        return _with_draft(_with_prefixes(load_fake(spec), prefix_file, spec.path), spec)
     header = read_header(spec.path)
     check_model(header)  # before the engine reads it: llama.cpp aborts the process on an inconsistent header
     if find_pooling(header):
         return _load_embedding_engine(spec)
     identity = file_identity(shard_paths(Path(spec.path), header))
-    return _with_prefixes(_file_model(spec, Vocabulary.of(header)), prefix_file, identity)
+    loaded = _with_prefixes(_file_model(spec, Vocabulary.of(header)), prefix_file, identity)
+    return _with_draft(loaded, spec)
 
 
 def _with_prefixes(loaded: LoadedEngine, descriptor: int | None, identity: str) -> LoadedEngine:
@@ -68,6 +69,18 @@ def _with_prefixes(loaded: LoadedEngine, descriptor: int | None, identity: str) 
         _log.warning("the file of saved prefixes can't be used: %s", error)
         return loaded
     return replace(loaded, prefix_file=file)
+
+
+def _with_draft(loaded: LoadedEngine, spec: WorkerSpec) -> LoadedEngine:
+    """The model with its draft model, if it has one. Raises as `load_model` does."""
+    if not spec.draft:
+        return loaded
+    if spec.engine != _FAKE:
+        check_model(read_header(spec.draft))
+    engine = load_engine(
+        spec.engine, spec.draft, context_tokens=0, memory_bytes=spec.draft_bytes, threads=spec.threads
+    )
+    return replace(loaded, draft_engine=engine)
 
 
 def _load_engine(spec: WorkerSpec) -> Engine:

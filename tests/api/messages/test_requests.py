@@ -78,6 +78,30 @@ async def test_blocks_become_a_conversation() -> None:
     ]
 
 
+async def test_a_new_session_begins_as_the_last_one_though_instructions_follow_the_question() -> None:
+    """As Claude Code sends them. The order stays when the conversation goes on."""
+
+    def asked(question: str) -> list[dict[str, Any]]:
+        reminder = {"role": "system", "content": "the agents are"}
+        return [{"role": "user", "content": question}, reminder]
+
+    answered = [{"role": "assistant", "content": "it is."}, {"role": "user", "content": "Why?"}]
+    later = [{"role": "system", "content": "be quick"}]
+    async with serving() as model:
+        for messages in (asked("One?"), asked("Two?"), [*asked("Two?"), *answered, *later]):
+            assert (await ask(model, system="be brief", messages=messages)).status_code == 200
+        first, second, third = model.prompting.conversations
+    begin = [Message("system", texts("be brief")), Message("system", texts("the agents are"))]
+    assert list(first) == [*begin, Message("user", texts("One?"))]
+    assert list(second) == [*begin, Message("user", texts("Two?"))]
+    assert list(third) == [
+        *second,
+        Message("assistant", texts("it is.")),
+        Message("user", texts("Why?")),
+        Message("system", texts("be quick")),
+    ]
+
+
 async def test_parameters_reach_the_generation() -> None:
     async with serving() as model:
         response = await ask(

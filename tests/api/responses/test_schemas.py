@@ -1,8 +1,10 @@
 """Responses and the events of streams are of OpenAI's own schemas, except where its service isn't either."""
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from openai.types.responses import ResponseStreamEvent
+from pydantic import TypeAdapter
 from tests.api.responses.document import check_event, of_the_document, validator
 from tests.api.responses.reading import events_of, followed, without_ids
 from tests.api.stand_in import serving
@@ -10,6 +12,7 @@ from tests.http.scripted import Step, words
 
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta, TokenLogprob
 
+OPENAIS_TYPES: Final[TypeAdapter[ResponseStreamEvent]] = TypeAdapter(ResponseStreamEvent)
 CALL = '<tool_call>\n{"name": "get", "arguments": {"city": "Paris"}}\n</tool_call>'
 RUN = '<tool_call>\n{"name": "run", "arguments": {"input": "SELECT 1"}}\n</tool_call>'
 TOOLS = [
@@ -68,6 +71,8 @@ async def test_streamed_and_whole_responses_are_equal_and_of_the_schema(
     events = events_of(streamed.text)
     for event in events:
         check_event(event)
+        typed = OPENAIS_TYPES.validate_python(event)
+        assert typed.to_dict() == event, "the official client has a type for each event, and drops nothing"
     same, other = (without_ids(response) for response in (followed(events), whole.json()))
     assert [item.pop("encrypted_content", None) for item in same["output"]] == [
         item.pop("encrypted_content", None) for item in other["output"]

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,17 @@ def options(home: Path, version: str = "0.32.0+cpu", **more: Any) -> BackendOpti
     return BackendOptions(home, section=Section({"vllm": {"python": "python"}}, home), **more)
 
 
+async def test_a_draft_model_is_refused(folder: Path, tmp_path: Path) -> None:
+    model = local_file(folder)
+    backend = VllmBackend(options(tmp_path), Started())
+    with pytest.raises(ModelLoadFailed, match="take no draft model; remove the setting draft of 'tiny'"):
+        await backend.prepare(replace(model, draft=model))
+
+
 async def test_a_folder_becomes_a_model_of_vllm(folder: Path, tmp_path: Path) -> None:
     started, model = Started(), local_file(folder)
     more: dict[str, Any] = {"engine_options": {"tiny": {"enforce_eager": True}}, "threads": 3}
+    more |= {"adapters": {"tiny": {"sql": tmp_path / "lora"}, "other": {"x": tmp_path}}}
     backend = VllmBackend(options(tmp_path, context_tokens=512, **more), started)
     assert backend.accepts(model)
     candidate = await backend.prepare(model)
@@ -70,6 +78,7 @@ async def test_a_folder_becomes_a_model_of_vllm(folder: Path, tmp_path: Path) ->
     ((spec, program),) = started.asked
     assert (spec.engine, spec.path, spec.context_tokens) == ("vllm", str(folder), 512)
     assert (spec.max_kv_bytes, spec.options) == (1 << 20, {"enforce_eager": True})
+    assert spec.adapters == {"sql": str(tmp_path / "lora")}
     assert program.python == str(tmp_path / "python")
     assert program.variables is not None
     assert program.variables["OMP_NUM_THREADS"] == "3"

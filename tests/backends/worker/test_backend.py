@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,52 @@ async def test_a_worker_gets_what_the_settings_say(tmp_path: Path) -> None:
     assert isinstance(loaded.generator, Worker)
     loaded.generator.state = State.DEAD
     assert loaded.is_dead()
+
+
+async def test_a_draft_model_takes_its_part_of_the_memory(tmp_path: Path) -> None:
+    workers, path = Workers(), tiny(tmp_path)
+    small = write(tmp_path / "small.gguf", path.read_bytes())
+    with_draft = replace(model(path), draft=replace(model(small), id="chick"))
+    made = backend(tmp_path, "native", workers, memory_bytes=1000)
+    candidate, alone = await made.prepare(with_draft), await made.prepare(model(path))
+    await candidate.load(1000)
+    lock = str(tmp_path / "step.lock")
+    assert workers.specs == [
+        WorkerSpec("native", str(path), 0, 500, 0, lock, 500, draft=str(small), draft_bytes=500)
+    ]
+    assert candidate.size is not None and alone.size is not None
+    assert candidate.size.kv_token_bytes == 2 * alone.size.kv_token_bytes
+    assert candidate.size.weights_bytes == 2 * alone.size.weights_bytes
+    assert alone.size.process_bytes < candidate.size.process_bytes < 1.5 * alone.size.process_bytes
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"tokenizer__ggml__tokens": [*map(chr, range(33, 200)), *["x"] * 90]}, "their vocabularies differ"),
+        ({"llama__pooling_type": 1}, "an embedding model neither has one nor is one"),
+        ({"general__architecture": "tomorrow"}, "."),
+    ],
+    ids=["vocabulary", "embedding", "architecture"],
+)
+async def test_what_cannot_be_a_draft_model_is_refused_by_name(
+    tmp_path: Path, wrong: dict[str, Any], reason: str
+) -> None:
+    path, folder = tiny(tmp_path), tmp_path / "elsewhere"
+    folder.mkdir()
+    draft = replace(model(tiny(folder, **wrong)), id="chick")
+    with pytest.raises(
+        ModelLoadFailed, match=f"'chick' can't be the draft model of 'bird': .*{reason}"
+    ) as at:
+        await backend(tmp_path, "native").prepare(replace(model(path), draft=draft))
+    assert str(folder) not in at.value.message
+
+
+async def test_a_missing_draft_model_is_named_without_its_place(tmp_path: Path) -> None:
+    draft = replace(model(tmp_path / "elsewhere" / "gone.gguf"), id="chick")
+    with pytest.raises(ModelLoadFailed, match="'chick' can't be the draft model of 'bird': ") as caught:
+        await backend(tmp_path, "native").prepare(replace(model(tiny(tmp_path)), draft=draft))
+    assert "elsewhere" not in caught.value.message
 
 
 async def test_engines_are_tried_in_order_and_all_reasons_reported(tmp_path: Path) -> None:

@@ -16,9 +16,11 @@ from tests.engines.layouts import Mixture
 from tests.engines.tiny_encoders import TinyEncoder, write_tiny_encoder
 from tests.engines.tiny_models import Kind, Tiny, byte_level, write_hollow
 
+from myna.backends.worker.draft_file import Pair, with_draft
 from myna.backends.worker.loaded_model import start_worker
 from myna.backends.worker.model_size import model_size
 from myna.catalog.memory_planner import MIN_STATES, memory_need
+from myna.core.backend import LocalModel
 from myna.core.requests import EmbeddingRequest, GenerationRequest
 from myna.prompts.gguf import read_header
 from myna.prompts.token_pieces import TokenKind
@@ -98,6 +100,9 @@ WHOLE: dict[str, Write] = {
             mixture=Mixture(experts=64, used=2),
             overrides=VOCABULARY,
         ),
+        "a model with a draft model": Tiny(
+            "qwen3", layers=6, scale=16, weights=Kind.Q8_0, overrides=VOCABULARY
+        ),
         "recurrent layers": Tiny("qwen35", scale=32, weights=Kind.Q8_0, overrides=VOCABULARY),
         "an embedding model": Tiny(
             "qwen3",
@@ -109,6 +114,13 @@ WHOLE: dict[str, Write] = {
         ),
     }.items()
 }
+
+
+DRAFT = Tiny("qwen3", layers=3, scale=16, weights=Kind.Q8_0, overrides=VOCABULARY)
+
+
+def local(path: Path, draft: LocalModel | None = None) -> LocalModel:
+    return LocalModel(path.stem, path, "me", 0, path.stat().st_size, "file", draft)
 
 
 def held_bytes(pid: int | None) -> int:
@@ -124,10 +136,43 @@ async def test_a_process_takes_what_is_predicted(
         path = WHOLE[name](tmp_path / "model.gguf")
     else:
         path = request.getfixturevalue("model_path")(name)
-    size = model_size(read_header(path), [path], is_packed=True)
+    header = read_header(path)
+    pair = Pair(model_size(header, [path], is_packed=True), 0.0)
+    draft = None
+    if name == "a model with a draft model":
+        draft = write_hollow(tmp_path / "draft.gguf", tiny=DRAFT)
+        pair = with_draft(local(path, local(draft)), header, pair.size, is_packed=True)
+    kv_bytes = pair.size.cache_bytes(CONTEXT, MIN_STATES)
+    need = memory_need(name, pair.size, context_tokens=CONTEXT, memory_bytes=kv_bytes)
+    draft_bytes = int(pair.draft_part * kv_bytes)
+    spec = WorkerSpec(
+        "native",
+        str(path),
+        CONTEXT,
+        kv_bytes - draft_bytes,
+        2,
+        str(tmp_path / "step.lock"),
+        draft=str(draft or ""),
+        draft_bytes=draft_bytes,
+    )
+    assert await taken(spec) == pytest.approx(need.min_bytes, rel=0.1)
+
+
+async def test_a_process_of_llama_cpp_takes_what_is_predicted(tmp_path: Path) -> None:
+    """Besides the file, which it maps: not only the KV cache."""
+    words = {f"word{i}": TokenKind.NORMAL for i in range(60_000)}
+    vocabulary = byte_level({**words, "<|end|>": TokenKind.CONTROL}, bos="<|end|>", eos="<|end|>")
+    tiny = Tiny("llama", scale=16, weights=Kind.F16, overrides=vocabulary)  # of a type that isn't repacked
+    path = write_hollow(tmp_path / "model.gguf", tiny)
+    size = model_size(read_header(path), [path], is_packed=False)
     kv_bytes = size.cache_bytes(CONTEXT, MIN_STATES)
-    need = memory_need(name, size, context_tokens=CONTEXT, memory_bytes=kv_bytes)
-    spec = WorkerSpec("native", str(path), CONTEXT, kv_bytes, 2, str(tmp_path / "step.lock"), kv_bytes)
+    need = memory_need("it", size, context_tokens=CONTEXT, memory_bytes=kv_bytes)
+    spec = WorkerSpec("llamacpp", str(path), CONTEXT, kv_bytes, 2, str(tmp_path / "step.lock"))
+    assert await taken(spec) == pytest.approx(need.min_bytes - size.weights_bytes, rel=0.1)
+
+
+async def taken(spec: WorkerSpec) -> int:
+    """The memory of its own that a worker has after a text that fills the cache."""
     async with aclosing(await start_worker(spec, QueueLimits(2, 2 * CONTEXT))) as worker:
         prompt = (5,) * (worker.info.context_tokens - 1)  # fills the cache
         if worker.info.embedding:
@@ -136,4 +181,4 @@ async def test_a_process_takes_what_is_predicted(
             stream = await worker.generate(GenerationRequest("r", prompt, 1, ignore_eos=True))
         async for _ in stream:
             pass
-        assert held_bytes(worker.pid) == pytest.approx(need.min_bytes, rel=0.1)
+        return held_bytes(worker.pid)

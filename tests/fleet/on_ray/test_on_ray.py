@@ -2,23 +2,27 @@
 engine, which are killed."""
 
 import asyncio
+import itertools
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
+from tests.fleet.on_ray.machine import machine
 from tests.fleet.test_connection import ask, begin, request, text_of, tokens_of
 
 from myna.core.errors import OperatorError
-from myna.fleet.config import FleetModelConfig, ReplicaSpec
+from myna.fleet.config import Autoscaling, FleetModelConfig, ReplicaSpec
 from myna.fleet.front import FleetConnection
 from myna.fleet.token import use_token
 from myna.scheduling.admission import QueueLimits
@@ -30,6 +34,8 @@ needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not inst
 pytestmark = [needs_ray, pytest.mark.filterwarnings("ignore")]
 _ADDRESS = "127.0.0.1:6391"
 _LONG = request("[[slow 20]] a long answer", 200)
+_HEAD = ("--head", "--port=6391", "--include-dashboard=false", "--node-ip-address=127.0.0.1")
+_SPEC = ReplicaSpec("fake", "fake", "fake", "")
 
 
 @pytest.fixture(scope="module")
@@ -37,36 +43,32 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """`fleet.on_ray.cluster`, connected, with two replicas of the model `fake`."""
     folder = tmp_path_factory.mktemp("ray")
     use_token(folder / "token")
-    log = folder / "head.log"
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--port=6391", "--block"]
-    options = ["--num-cpus=4", "--include-dashboard=false", "--object-store-memory=100000000"]
-    with log.open("wb") as output:
-        head = subprocess.Popen([*command, *options], stdout=output, stderr=output, start_new_session=True)
-    try:
-        while "block forever" not in log.read_text():
-            with suppress(subprocess.TimeoutExpired):
-                head.wait(0.2)
-            assert head.poll() is None, log.read_text()
+    with machine(folder / "head.log", *_HEAD):
         from myna.fleet.on_ray import cluster as opened
 
         opened.connect(_ADDRESS)
         _deploy(opened, 2)
         yield opened
         opened.leave()
-    finally:
-        with suppress(psutil.NoSuchProcess):  # it did not start
-            family = [psutil.Process(head.pid), *psutil.Process(head.pid).children(recursive=True)]
-            head.send_signal(signal.SIGTERM)
-            for one in psutil.wait_procs(family, timeout=20)[1]:
-                one.kill()
-        head.wait()
+
+
+def _config(replicas: int) -> FleetModelConfig:
+    return FleetModelConfig(engine="fake", replicas=replicas, cpus=0.5)
 
 
 def _deploy(cluster: Any, replicas: int) -> None:
-    config = FleetModelConfig(engine="fake", replicas=replicas, cpus=0.5)
-    cluster.deploy({"fake": config}, {"fake": ReplicaSpec("fake", "fake", "fake", "")})
-    while cluster.state().models.get("fake") != {"RUNNING": replicas} or not cluster.state().running:
-        pass
+    cluster.deploy({"fake": _config(replicas)}, {"fake": _SPEC})
+    _wait_for(cluster, replicas)
+
+
+def _wait_for(cluster: Any, replicas: int) -> None:
+    """Until all of them run, and no others."""
+    while (
+        cluster.state().models.get("fake") != ({"RUNNING": replicas} if replicas else {})
+        or not cluster.state().running
+        or len(workers()) != replicas
+    ):
+        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -154,12 +156,114 @@ async def test_a_cancelled_request_stops_at_the_replica(client: WorkerClient) ->
         await asyncio.sleep(0.1)
 
 
+@asynccontextmanager
+async def asking(client: WorkerClient) -> AsyncIterator[None]:
+    """Requests meanwhile, each of which must be answered."""
+    is_over = asyncio.Event()
+
+    async def ask_again(number: int) -> None:
+        for turn in itertools.count():
+            if is_over.is_set():
+                return
+            assert text_of(await ask(client, request(f"{number}, {turn} [[slow 2]]", 20)))
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(4):
+            group.create_task(ask_again(number))
+        yield
+        is_over.set()
+
+
+@pytest.mark.allows_slow_callbacks("looks for processes")
+async def test_scaling_and_deploying_again_leave_running_replicas_alone(
+    cluster: Any, client: WorkerClient
+) -> None:
+    async with asking(client):
+        before = set(workers())
+        await asyncio.to_thread(cluster.scale, _config(2), _SPEC, 3)
+        await asyncio.to_thread(_wait_for, cluster, 3)
+        three = set(workers())
+        assert before < three
+        await asyncio.to_thread(_deploy, cluster, 3)
+        assert three == set(workers())
+        await asyncio.to_thread(_deploy, cluster, 2)
+        assert three > set(workers())
+
+
+async def until_on(client: WorkerClient, are_right: Callable[[list[str]], bool]) -> None:
+    """Until the machines of the linked replicas are."""
+    while client.last_stats is None or not are_right([one.node for one in client.last_stats.replicas]):  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+
+
+@pytest.mark.allows_slow_callbacks("looks for processes")
+async def test_replicas_are_on_two_machines_until_one_is_drained(
+    cluster: Any, client: WorkerClient, tmp_path: Path
+) -> None:
+    there = "127.0.0.2"
+    with machine(tmp_path / "other.log", f"--address={_ADDRESS}", f"--node-ip-address={there}"):
+        async with asking(client):
+            await asyncio.to_thread(_deploy, cluster, 2)
+            await until_on(client, lambda nodes: len(nodes) == 2 and nodes.count(there) == 1)
+            together = msgspec.structs.replace(_config(2), replicas_per_machine=2)
+            await asyncio.to_thread(cluster.deploy, {"fake": together}, {"fake": _SPEC})
+            await asyncio.to_thread(cluster.drain, there)
+            await until_on(client, lambda nodes: len(nodes) == 2 and there not in nodes)
+    await asyncio.to_thread(_deploy, cluster, 2)
+
+
+async def test_a_model_that_nobody_asks_has_no_replica_until_somebody_does(
+    cluster: Any, client: WorkerClient
+) -> None:
+    await asyncio.to_thread(_deploy_to_zero, cluster)
+    await asyncio.to_thread(_wait_for, cluster, 0)
+    assert text_of(await ask(client, request("wake up")))
+    assert len(workers()) == 1
+    await asyncio.to_thread(_deploy, cluster, 2)
+
+
+def _deploy_to_zero(cluster: Any) -> None:
+    """With the delays of a second that Ray otherwise counts in minutes."""
+    from ray import serve
+
+    from myna.fleet.on_ray.deployment import APP_PREFIX, application
+
+    config = msgspec.structs.replace(_config(1), replicas=Autoscaling(0, 2, 2))
+    deployment = application(_SPEC, config, None)._bound_deployment
+    scaling = deployment._deployment_config.autoscaling_config.model_dump(exclude_unset=True)
+    quick = dict.fromkeys(("downscale_delay_s", "downscale_to_zero_delay_s", "metrics_interval_s"), 1.0)
+    serve.run(
+        serve.Application(
+            deployment.options(autoscaling_config=scaling | quick | {"look_back_period_s": 2.0})
+        ),
+        name=APP_PREFIX + "fake",
+        route_prefix=None,
+    )
+
+
 async def test_requests_wait_while_there_is_no_replica(cluster: Any, client: WorkerClient) -> None:
     assert text_of(await ask(client, request("before")))
     await asyncio.to_thread(cluster.remove, "fake")
     answer = asyncio.create_task(ask(client, request("later")))
     await asyncio.to_thread(_deploy, cluster, 2)
     assert text_of(await answer)
+
+
+def test_what_could_not_be_started_is_tried_again(
+    cluster: Any, model_path: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Without a change of the settings: its file was missing."""
+    path = tmp_path / "model.gguf"
+    spec = ReplicaSpec("late", str(path), "native", str(tmp_path), 256, 64 << 20, 1)
+    config = FleetModelConfig(engine="native", cpus=0.1)
+    cluster.deploy({"late": config}, {"late": spec})
+    while "late" not in cluster.state().failures:
+        time.sleep(0.1)
+    path.symlink_to(model_path("smollm2-135m-instruct"))
+    cluster.deploy({"late": config}, {"late": spec})
+    while "late" not in cluster.state().running:
+        time.sleep(0.1)
+    cluster.remove("late")
 
 
 def test_a_machine_that_is_not_there_is_not_drained(cluster: Any) -> None:

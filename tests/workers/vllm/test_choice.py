@@ -52,6 +52,7 @@ class Script:
         grammar: str | None,
         cache_salt: str,
         priority: int,
+        adapter: str,
     ) -> AsyncGenerator[Any, None]:
         self.asked.append((tokens, parameters, grammar))
         run = self.runs.pop(0)

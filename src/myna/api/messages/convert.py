@@ -37,6 +37,7 @@ def to_prompt(request: PromptRequest, hint: Hint) -> ConversationRequest:
     should know. Raises `InvalidRequest` for what doesn't go together."""
     turns = turns_of(request.messages)
     prefill = _taken_prefill(turns)
+    _put_instructions_first(turns)
     form = request.output_config.format if request.output_config else None
     if prefill and form is not None:
         raise InvalidRequest(
@@ -102,6 +103,13 @@ def _taken_prefill(turns: list[Turn]) -> str:
     if text != text.rstrip():
         raise InvalidRequest("messages: final assistant content cannot end with trailing whitespace")
     return text
+
+
+def _put_instructions_first(turns: list[Turn]) -> None:
+    """Move instructions between the first question and its answer before the question. Claude Code sends a
+    thousand tokens of them, the same in each session: behind the question, the prefix cache is of no use."""
+    if [turn.role for turn in turns[:3]] in (["user", "system"], ["user", "system", "assistant"]):
+        turns[:2] = reversed(turns[:2])
 
 
 def _messages(turns: Sequence[Turn], hint: Hint) -> Iterator[Message]:

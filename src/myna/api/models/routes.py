@@ -118,12 +118,14 @@ def _extension(card: ModelCard, details: ModelDetails) -> dict[str, object]:
     """What is known of the model beyond OpenAI's fields; defaults only where they differ from OpenAI's."""
     known = {
         "alias_of": None if card.target == card.id else card.target,
+        "is_adapter": card.adapter == card.id or None,
         "size_bytes": details.num_bytes,
         "context_tokens": details.context_tokens,
         "sampling_defaults": details.sampling.changes() or None,
         "capabilities": details.capabilities or None,
         "engine": details.engine,
         "is_batch_invariant": details.is_batch_invariant,
+        "draft": details.draft,
         "problem": None if details.is_loaded else card.notes.problem or None,
     }
     return {"is_loaded": details.is_loaded} | {

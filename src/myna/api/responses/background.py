@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +20,7 @@ from myna.api.responses.storing import FULL_TEXT, Storing, input_items, stored_r
 from myna.api.responses.stream import ResponseRenderer
 from myna.catalog.registry import ModelCard
 from myna.core.errors import (
+    DatabaseError,
     DatabaseUnavailable,
     GenerationFailed,
     InvalidRequest,
@@ -39,6 +41,8 @@ from myna.wire.ids import ItemIds
 _EARLY_S: Final = 2.0
 """An error within this time is the answer to the request; a later one is the response's."""
 _MAX_AT_ONCE: Final = 64
+
+log = logging.getLogger("myna.serving")
 
 
 async def answer_in_background(
@@ -92,9 +96,9 @@ async def _put(context: RequestContext, response: Response, items: RequestItems,
 
 
 async def _forget(context: RequestContext, run: Run) -> None:
-    """Delete a response whose id no client has seen."""
+    """Delete a response whose id no client has seen; one whose end can't be stored soon remains as failed."""
     if run.task is not None:
-        await asyncio.wait([run.task])
+        await asyncio.wait([run.task], timeout=_EARLY_S)
     services = context.services
     with contextlib.suppress(DatabaseUnavailable):
         await services.database_threads.run(services.responses.delete, context.principal.project, run.id)
@@ -160,7 +164,7 @@ class _Job:
                 self.run.is_ending = True
                 await services.background_runs.flush(self.run)
                 row = await context.in_text_thread(storing.row)
-                if row is None:
+                if row is None or row.num_bytes > services.store_writer.max_row_bytes:
                     services.store_writer.drop_large()
                     raise GenerationFailed("The response is too large to be stored.")
                 if not await self._finish(row):
@@ -185,14 +189,10 @@ class _Job:
 
     async def _finish(self, row: StoredResponse) -> bool:
         """Store the end; False if the response has been cancelled or deleted meanwhile."""
-        services, results = self.context.services, list[bool]()
-
-        def finish() -> None:
-            results.append(services.background.finish(row))
-
-        if not await services.store_writer.put(row.project, row.num_bytes, finish):
+        services = self.context.services
+        if not await services.store_writer.reserve(row.project, row.num_bytes):
             raise QuotaExceeded(FULL_TEXT)
-        return results != [False]
+        return await services.background_runs.ends.store(self.run, replace(row, input=(), history=()))
 
     async def _fail(self, exc: Exception) -> None:
         self.run.is_ending = True
@@ -200,12 +200,10 @@ class _Job:
         message = str(body["error"]["message"])
         response, project = failed(self.response, exc, message), self.context.principal.project
         row = await self.context.in_text_thread(partial(stored_response, response, project=project))
-        services = self.context.services
-        finish = partial(services.background.finish, row)
         try:
-            await services.database_threads.run(finish)
-        except DatabaseUnavailable:
-            await services.store_writer.put(row.project, 0, finish)
+            await self.context.services.background_runs.ends.store(self.run, row)
+        except DatabaseError as error:
+            log.error("the failure of %s can't be stored: %s", row.id, error)
         failure = partial(self.renderer.failure, exc, self.context.id)
         self.run.log.append(await self._rendered(failure))
         if not self.is_started.done():

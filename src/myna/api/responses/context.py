@@ -5,16 +5,18 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from myna.api.responses.orphans import status_of
 from myna.api.responses.schema import ResponsesRequest
 from myna.api.responses.shapes import Response, new_response, with_encoded_echoes
 from myna.catalog.registry import ModelCard
-from myna.core.errors import InvalidRequest, NotFound
+from myna.core.errors import DatabaseUnavailable, InvalidRequest, NotFound
 from myna.core.stored_responses import ACTIVE, MAX_HISTORY_BYTES, History, ResponseItem
 from myna.http.json_bodies import INLINE_BYTES
 from myna.request.context import RequestContext
+from myna.request.services import Services
 from myna.wire.ids import ItemIds
 from myna.wire.response_items import Item, ItemReference, read_stored
 
@@ -136,13 +138,27 @@ async def lock_conversation(context: RequestContext, conversation_id: str, respo
 
     async def unlock() -> None:
         await asyncio.wait([locking])  # continues in its thread if the client leaves
-        await run(store.unlock, conversation_id, response_id)
+        background = runs.get(response_id)
+        if background is None or not background.is_finishing:
+            await unlock_conversation(services, conversation_id, response_id)
 
     context.opened.push_async_callback(unlock)
     if not await asyncio.shield(locking):
         if await run(store.get, project, conversation_id) is None:
             raise conversation_not_found(conversation_id)
         raise InvalidRequest(LOCKED_TEXT, code="conversation_locked")
+
+
+async def unlock_conversation(services: Services, conversation_id: str, response_id: str) -> None:
+    """After what waits to be stored in it, if the database is away."""
+    unlock = partial(services.conversations.unlock, conversation_id, response_id)
+    if not services.store_writer.is_behind:
+        try:
+            await services.database_threads.run(unlock)
+            return
+        except DatabaseUnavailable:  # already logged
+            pass
+    services.store_writer.add_last(unlock)
 
 
 def item_not_found(item_id: str, why: str = "") -> NotFound:

@@ -1,4 +1,5 @@
-"""Background responses whose server died: they have failed, which is recorded when one is read."""
+"""Background responses that no server generates any more: they have failed, which is recorded when one is
+read."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,13 +14,15 @@ STOPPED_TEXT: Final = "The server stopped before the response was complete."
 
 
 async def find_response(context: RequestContext, response_id: str) -> StoredResponse | None:
-    """The project's response. One whose server has died has failed."""
+    """The project's response. One whose server has died has failed, and so has one that this server doesn't
+    generate, although it once began to."""
     services, project = context.services, context.principal.project
     run = services.database_threads.run
     row = await run(services.responses.get, project, response_id)
     if row is None or row.status not in ACTIVE or services.background_runs.get(response_id) is not None:
         return row
-    if await run(services.background.is_alive, row.runner):
+    is_ours = row.runner == services.background_runs.server
+    if not is_ours and await run(services.background.is_alive, row.runner):
         return row
     error = {"code": "server_error", "message": STOPPED_TEXT}
     failed = await context.in_text_thread(ended, row, "failed", error=error)

@@ -12,7 +12,7 @@ import orjson
 from msgspec.structs import replace
 
 from myna.api.responses.answer import ResponseFold
-from myna.api.responses.context import RequestItems
+from myna.api.responses.context import RequestItems, unlock_conversation
 from myna.api.responses.shapes import Response
 from myna.core.stored_responses import ResponseItem, ResponseStatus, StoredResponse
 from myna.generation.json_parts import json_parts
@@ -68,8 +68,7 @@ class Storing:
                     now=int(time.time()),
                 )
                 await writer.put(row.project, row.num_bytes, add)
-                unlock = services.conversations.unlock
-                await services.database_threads.run(unlock, row.conversation_id, row.id)
+                await unlock_conversation(services, row.conversation_id, row.id)
         except Exception:
             log.exception("the response to %s could not be stored", context.id)
 

@@ -108,6 +108,7 @@ class VllmBackend:
             options.threads,
             max_kv_bytes=kv_bytes,
             options=dict(options.engine_options.get(model.id, {})),
+            adapters={name: str(path) for name, path in options.adapters.get(model.id, {}).items()},
         )
         program = self._environment.program(options.threads, os.environ)
         try:
@@ -130,6 +131,13 @@ class VllmBackend:
                     "vLLM runs folders of safetensors, and {model!r} is a GGUF file; choose the engine "
                     "auto or "
                     "native for it.",
+                    model=model.id,
+                )
+            )
+        if model.draft is not None:
+            raise ModelFileError(
+                N_(
+                    "Models of vLLM take no draft model; remove the setting draft of {model!r}.",
                     model=model.id,
                 )
             )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from myna.backends.worker.draft_file import with_draft
 from myna.backends.worker.fake_renderer import FakeTextEncoder, fake_renderer
 from myna.backends.worker.file_hashes import FileHashes
 from myna.backends.worker.findings import engine_findings
@@ -125,13 +126,15 @@ class WorkerBackend:
     async def aclose(self) -> None:
         """Nothing to do: workers end when their models are unloaded."""
 
-    async def start_first(self, model: LocalModel, engines: list[str], kv_bytes: int) -> WorkerModel:
+    async def start_first(
+        self, model: LocalModel, engines: list[str], kv_bytes: int, draft_part: float
+    ) -> WorkerModel:
         """Start a worker on the first of the engines that can run the file. Raises `ModelLoadFailed` with the
         error of every engine."""
         reasons: list[Translatable] = []
         for engine in engines:
             try:
-                return await self.start_on(engine, model, kv_bytes)
+                return await self.start_on(engine, model, kv_bytes, draft_part)
             except ModelLoadFailed as exc:
                 _log.info("engine %s can't run %s: %s", engine, model.id, exc.message)
                 reasons.append(joined(": ", (engine, exc.text)))
@@ -142,20 +145,25 @@ class WorkerBackend:
             ),
         )
 
-    async def start_on(self, engine: str, model: LocalModel, kv_bytes: int) -> WorkerModel:
-        """Start a worker on that engine."""
+    async def start_on(
+        self, engine: str, model: LocalModel, kv_bytes: int, draft_part: float = 0.0
+    ) -> WorkerModel:
+        """Start a worker on that engine; that part of its KV cache is the draft model's."""
         options = self._options
+        draft_bytes = int((options.memory_bytes or kv_bytes) * draft_part)
         prefixes = store_path(options.home / "prefixes", model.path) if options.prefix_cache_bytes else ""
         spec = WorkerSpec(
             engine,
             str(model.path),
             options.context_tokens,
-            options.memory_bytes,
+            max(0, options.memory_bytes - draft_bytes),
             options.threads,
             str(options.home / "step.lock"),
-            kv_bytes,
+            max(0, kv_bytes - draft_bytes),
             str(prefixes),
             options.prefix_cache_bytes,
+            str(model.draft.path) if model.draft else "",
+            draft_bytes,
         )
         return await self._start_worker(spec, self._limits)
 
@@ -176,7 +184,9 @@ class WorkerBackend:
         paths = shard_paths(model.path, header)
         check_model(header)
         engines = _engines(engines_to_try(self._options.engine), header)
-        size = model_size(header, paths, is_packed=engines[:1] == ["native"])
+        is_packed = engines[:1] == ["native"]
+        size = model_size(header, paths, is_packed=is_packed)
+        pair = with_draft(model, header, size, is_packed=is_packed)
         tokenizing = [engine for engine in engines if ENGINES[engine].has_tokenizer]
         try:
             template = self._options.chat_templates.get(model.id)
@@ -193,7 +203,10 @@ class WorkerBackend:
             ) from exc
         if text.uses_engine_tokenizer:
             engines = tokenizing
-        return _FileCandidate(self, model, paths, size, engines, text, engine_text, file_defaults(header))
+        sampling = file_defaults(header)
+        return _FileCandidate(
+            self, model, paths, pair.size, pair.draft_part, engines, text, engine_text, sampling
+        )
 
 
 def _engines(names: Sequence[str], header: Header) -> list[str]:
@@ -219,6 +232,7 @@ class _FileCandidate:
     model: LocalModel
     paths: list[Path]
     size: ModelSize
+    draft_part: float
     engines: list[str]
     text: GgufRenderer | GgufTextEncoder
     engine_text: EngineText
@@ -226,7 +240,7 @@ class _FileCandidate:
 
     async def load(self, kv_bytes: int) -> LoadedModel:
         weights = asyncio.create_task(asyncio.to_thread(self._weights))  # while the engine reads them, too
-        worker = await self.backend.start_first(self.model, self.engines, kv_bytes)
+        worker = await self.backend.start_first(self.model, self.engines, kv_bytes, self.draft_part)
         self.engine_text.worker = worker
         return loaded_model(worker, self.text, await weights, self.sampling)
 
@@ -251,7 +265,7 @@ class _FakeCandidate:
         return ModelSize(self.model.num_bytes, 0, 0)
 
     async def load(self, kv_bytes: int) -> LoadedModel:
-        worker = await self.backend.start_on(_FAKE, self.model, kv_bytes)
+        worker = await self.backend.start_on(_FAKE, self.model, kv_bytes, 0.5 if self.model.draft else 0.0)
         if embeds(str(self.model.path)):
             return loaded_model(worker, FakeTextEncoder())
         return loaded_model(worker, await asyncio.to_thread(self._text, worker.info.context_tokens))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,12 @@ _ROWS: Final = 256
 _MIXTURE_ROWS: Final = 1024
 _MAX_TEXT_TOKENS: Final = 8192
 _LOGIT_ROWS: Final = 16
+# llama.cpp's: rows of a micro-batch, rows of logits for all sequences at once (of which recurrent models have
+# few, since each has a state), and a token in its vocabulary (`llamacpp_library.py`, `llamacpp_sizes.py`).
+_LLAMA_ROWS: Final = 512
+_LLAMA_SEQUENCES: Final = 256
+_LLAMA_FEW_SEQUENCES: Final = 8
+_LLAMA_TOKEN_BYTES: Final = 160
 _EMBEDDINGS: Final = "token_embd.weight"
 _OUTPUT: Final = "output.weight"
 _TABLES: Final = ("per_layer_token_embd.weight", "position_embd.weight")
@@ -50,11 +57,13 @@ def model_size(header: Header, paths: Sequence[Path], *, is_packed: bool) -> Mod
     recurrent = len(_recurrent_layers(header))
     is_cached = not (is_encoder(name) or (is_packed and find_pooling(header)))
     context_tokens = header.integer(f"{name}.context_length")
-    weights_bytes, step_bytes = sum(path.stat().st_size for path in paths), 0
+    weights = _packed_tensors(header, paths)
     if is_packed:
-        weights = _packed_tensors(header, paths)
         weights_bytes = sum(int(tensor.num_bytes * PACKING.get(tensor.type, 1)) for tensor in weights)
         step_bytes = _step_bytes(header, weights, context_tokens)
+    else:
+        weights_bytes = sum(path.stat().st_size for path in paths)
+        step_bytes = _llama_step_bytes(header, weights, has_states=recurrent > 0)
     return ModelSize(
         weights_bytes,
         _HALF_BYTES * _numbers_of_a_token(header, name) if is_cached else 0,
@@ -62,6 +71,12 @@ def model_size(header: Header, paths: Sequence[Path], *, is_packed: bool) -> Mod
         _FLOAT_BYTES * recurrent * _state_floats(header) if recurrent else 0,
         _BASE_BYTES + _vocabulary_bytes(header) + step_bytes,
     )
+
+
+def draft_size(header: Header, paths: Sequence[Path], *, is_packed: bool) -> ModelSize:
+    """`model_size` of a draft model, which is in its model's process, and needs no vocabulary of its own."""
+    size = model_size(header, paths, is_packed=is_packed)
+    return replace(size, process_bytes=size.process_bytes - _BASE_BYTES - _vocabulary_bytes(header))
 
 
 def _packed_tensors(header: Header, paths: Sequence[Path]) -> list[TensorInfo]:
@@ -94,7 +109,24 @@ def _layer_of(tensor: TensorInfo) -> int:
 
 def _step_bytes(header: Header, weights: Sequence[TensorInfo], context_tokens: int) -> int:
     """What the native engine computes in: the values of as many rows as pass through the layers together,
-    which are about what the widest layer's matrices return, and some rows of logits."""
+    and some rows of logits."""
+    num_used = header.integer(f"{header.architecture}.expert_used_count", 0)
+    rows, logits = _MIXTURE_ROWS if num_used else _ROWS, _LOGIT_ROWS * _num_tokens(header)
+    if find_pooling(header):  # a text is computed at once
+        rows, logits = max(rows, min(context_tokens, _MAX_TEXT_TOKENS)), 0
+    return _FLOAT_BYTES * (rows * _row_floats(header, weights) + logits)
+
+
+def _llama_step_bytes(header: Header, weights: Sequence[TensorInfo], *, has_states: bool) -> int:
+    """What llama.cpp computes in, and its vocabulary."""
+    tokens, sequences = _num_tokens(header), _LLAMA_FEW_SEQUENCES if has_states else _LLAMA_SEQUENCES
+    logits = 0 if find_pooling(header) else sequences * tokens
+    floats = _LLAMA_ROWS * _row_floats(header, weights) + logits
+    return _FLOAT_BYTES * floats + _LLAMA_TOKEN_BYTES * tokens
+
+
+def _row_floats(header: Header, weights: Sequence[TensorInfo]) -> int:
+    """The values of a row that passes through the layers: about what the widest layer's matrices return."""
     name = header.architecture
     num_used = header.integer(f"{name}.expert_used_count", 0)
     widths: Counter[int] = Counter()
@@ -109,11 +141,7 @@ def _step_bytes(header: Header, weights: Sequence[TensorInfo], context_tokens: i
     # What passes through the layers, and with AltUp each input and its prediction.
     streams = 2 * header.integer(f"{name}.altup.num_inputs", 1)
     floats = of_model + max(widths.values(), default=0)
-    floats += streams * header.integer(f"{name}.embedding_length")
-    rows, logits = _MIXTURE_ROWS if num_used else _ROWS, _LOGIT_ROWS * _num_tokens(header)
-    if find_pooling(header):  # a text is computed at once
-        rows, logits = max(rows, min(context_tokens, _MAX_TEXT_TOKENS)), 0
-    return _FLOAT_BYTES * (rows * floats + logits)
+    return floats + streams * header.integer(f"{name}.embedding_length")
 
 
 def _vocabulary_bytes(header: Header) -> int:

@@ -1,10 +1,12 @@
 """Connecting to a Ray cluster, and deploying, listing and removing the models of a fleet."""
 
+import secrets
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
 import ray
 from ray import serve
 
@@ -12,6 +14,7 @@ from myna.core.errors import OperatorError
 from myna.core.translatable import N_
 from myna.fleet.config import FleetModelConfig, ReplicaSpec
 from myna.fleet.on_ray.deployment import APP_PREFIX, DEPLOYMENT, application
+from myna.fleet.spreading import most_per_machine
 
 _NAMESPACE: Final = "myna"
 _DRAIN_S: Final = 30
@@ -46,11 +49,33 @@ def connect(address: str) -> None:
 
 def deploy(models: Mapping[str, FleetModelConfig], specs: Mapping[str, ReplicaSpec]) -> None:
     """Deploy these models, or change what is deployed, without waiting for the replicas; blocking."""
+    machines = _machines().values()
+    _run([_Wanted(specs[model], one, most_per_machine(one, machines)) for model, one in models.items()])
+
+
+def scale(config: FleetModelConfig, spec: ReplicaSpec, replicas: int) -> None:
+    """Change the number of replicas to other than the settings', without waiting for them; blocking."""
+    most = most_per_machine(config, _machines().values(), replicas)
+    scaled = msgspec.structs.replace(config, replicas=replicas)
+    _run([_Wanted(spec, scaled, most)])
+
+
+class _Wanted(NamedTuple):
+    spec: ReplicaSpec
+    config: FleetModelConfig
+    most_per_machine: int | None
+
+
+def _run(wanted: Sequence[_Wanted]) -> None:
     serve.start(proxy_location="Disabled")
-    targets = [
-        serve.RunTarget(application(specs[model], config), name=APP_PREFIX + model, route_prefix=None)
-        for model, config in models.items()
-    ]
+    known = serve.status().applications
+    targets = []
+    for one in wanted:
+        name = APP_PREFIX + one.spec.model
+        has_failed = name in known and known[name].status == "DEPLOY_FAILED"
+        # For a version that has failed, Ray would do nothing.
+        attempt = secrets.token_hex(4) if has_failed else ""
+        targets.append(serve.RunTarget(application(*one, attempt), name=name, route_prefix=None))
     serve.run_many(targets, wait_for_applications_running=False)
 
 
@@ -69,8 +94,12 @@ def state() -> FleetState:
             running.append(model)
         elif app.status in ("DEPLOY_FAILED", "UNHEALTHY"):
             failures[model] = deployment.message if deployment and deployment.message else app.message
-    nodes = {node["NodeManagerAddress"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
-    return FleetState(models, nodes, running, failures)
+    return FleetState(models, _machines(), running, failures)
+
+
+def _machines() -> dict[str, dict[str, float]]:
+    """What each living machine has, by its address."""
+    return {node["NodeManagerAddress"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
 
 
 def remove(model: str) -> None:

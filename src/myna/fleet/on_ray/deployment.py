@@ -1,6 +1,7 @@
 """The deployment of Ray Serve that owns one worker, and the application of one model."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +10,7 @@ import msgspec
 import ray.util
 from ray import serve
 
+from myna import __version__
 from myna.backends.vllm.environment import installed_python
 from myna.core.requests import EmbeddingRequest, GenerationRequest
 from myna.fleet.config import Autoscaling, FleetModelConfig, ReplicaSpec
@@ -73,8 +75,10 @@ class FleetReplica:
         await self._replica.aclose()
 
 
-def application(spec: ReplicaSpec, config: FleetModelConfig) -> serve.Application:
-    """Of one model."""
+def application(
+    spec: ReplicaSpec, config: FleetModelConfig, most_per_machine: int | None, attempt: str = ""
+) -> serve.Application:
+    """Of one model. All replicas are replaced when anything but `config` is another than before."""
     replicas = config.replicas
     scaling: dict[str, Any] = {"num_replicas": replicas}
     if isinstance(replicas, Autoscaling):
@@ -94,6 +98,7 @@ def application(spec: ReplicaSpec, config: FleetModelConfig) -> serve.Applicatio
         health_check_period_s=1,
         health_check_timeout_s=5,
         graceful_shutdown_timeout_s=30,
+        max_replicas_per_node=most_per_machine,
         ray_actor_options={
             "num_cpus": config.cpus,
             "num_gpus": config.gpus,
@@ -105,13 +110,20 @@ def application(spec: ReplicaSpec, config: FleetModelConfig) -> serve.Applicatio
         },
         **scaling,
     )
-    return deployment.bind(msgspec.to_builtins(spec))
+    # By default each deployment is a new version to Ray, which restarts all replicas for it. Where they may
+    # be placed is part of ours, since Ray would not notice another limit.
+    version = hashlib.sha256(msgspec.json.encode((__version__, spec, most_per_machine, attempt))).hexdigest()
+    versioned = deployment.options(version=version, _internal=True)
+    return versioned.bind(msgspec.to_builtins(spec))
 
 
 def configured(args: dict[str, Any]) -> serve.Application:
     """For Serve's own configuration files, which KubeRay applies. `args` are the settings of a model's table
-    in `[fleet.models]` and its `model`, and `home` and `vllm_python` as in `ReplicaSpec` if they matter."""
+    in `[fleet.models]` and its `model`, and `home`, `vllm_python` and `adapters` as in `ReplicaSpec` if they
+    matter."""
     model, home = args.pop("model"), args.pop("home", str(Path.home() / ".local/share/myna"))
     python = args.pop("vllm_python", str(installed_python(Path(home))))
+    adapters = args.pop("adapters", {})
     config = msgspec.convert(args, FleetModelConfig)
-    return application(ReplicaSpec.of(model, config, config.path or model, home, python), config)
+    spec = ReplicaSpec.of(model, config, config.path or model, home, python, adapters)
+    return application(spec, config, config.replicas_per_machine or None)

@@ -10,7 +10,7 @@ import msgspec
 from ray import serve
 
 from myna.core.requests import ModelRequest
-from myna.fleet.messages import HEARTBEAT_S, SILENCE_S, Description, decode_description
+from myna.fleet.messages import ANSWER_S, HEARTBEAT_S, Description, decode_description
 from myna.fleet.model_head import ModelHead, decode_head
 from myna.fleet.on_ray.deployment import APP_PREFIX, DEPLOYMENT
 from myna.fleet.on_ray.pick import Pick
@@ -81,7 +81,7 @@ async def _answered(choosing: asyncio.Task[Any], pick: Pick) -> Any:
     try:
         while not choosing.done():
             await asyncio.wait((choosing,), timeout=HEARTBEAT_S)
-            if not choosing.done() and pick.replica and time.monotonic() - pick.picked_at > SILENCE_S:
+            if not choosing.done() and pick.replica and time.monotonic() - pick.picked_at > ANSWER_S:
                 raise NotAnswering(pick.replica)
         return choosing.result()
     finally:

@@ -31,6 +31,7 @@ class TokenSource(Protocol):
         grammar: str | None,
         cache_salt: str,
         priority: int,
+        adapter: str,
     ) -> AsyncGenerator[Any, None]: ...
 
 
@@ -124,6 +125,7 @@ class Choice:
             grammar=grammar,
             cache_salt=request.cache_salt,
             priority=priority(request),
+            adapter=request.adapter,
         )
 
     async def _begin(self, output: Any) -> None:

@@ -4,13 +4,16 @@ loads."""
 import dataclasses
 import difflib
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from myna.core.errors import ConfigurationError, GenerationFailed, InvalidRequest, Overloaded
 from myna.core.generator import ModelInfo
 from myna.core.translatable import N_
 from myna.workers.frames import WorkerSpec
+from myna.workers.vllm.adapters import Adapter, cannot_load, lora_arguments, read_adapters
 from myna.workers.vllm.stats import StepStats
 
 _log: Final = logging.getLogger(__name__)
@@ -26,7 +29,9 @@ _FIXED: Final[Mapping[str, object]] = {
 }
 
 
-def engine_arguments(spec: WorkerSpec, known: Mapping[str, Any], *, is_cpu: bool) -> dict[str, Any]:
+def engine_arguments(
+    spec: WorkerSpec, known: Mapping[str, Any], adapters: Sequence[Adapter] = (), *, is_cpu: bool
+) -> dict[str, Any]:
     """The arguments of `AsyncEngineArgs`, whose fields are `known`. Raises `ConfigurationError` for an
     option that vLLM doesn't have, or that the worker sets itself."""
     for name in spec.options:
@@ -41,7 +46,7 @@ def engine_arguments(spec: WorkerSpec, known: Mapping[str, Any], *, is_cpu: bool
     chosen["max_model_len"] = spec.context_tokens or -1
     if kv_bytes := spec.memory_bytes or (spec.max_kv_bytes if is_cpu else 0):
         chosen["kv_cache_memory_bytes"] = kv_bytes
-    return {**chosen, **spec.options, **_FIXED}
+    return {**chosen, **lora_arguments(adapters), **spec.options, **_FIXED}
 
 
 class VllmEngine:
@@ -70,11 +75,28 @@ class VllmEngine:
                 step_stats.on_step(scheduler_stats, iteration_stats)
 
         known = {field.name: field for field in dataclasses.fields(AsyncEngineArgs)}
-        arguments = AsyncEngineArgs(**engine_arguments(spec, known, is_cpu=current_platform.is_cpu()))
+        self._adapters = read_adapters(spec.adapters)
+        arguments = AsyncEngineArgs(
+            **engine_arguments(spec, known, self._adapters, is_cpu=current_platform.is_cpu())
+        )
         self._llm = AsyncLLM.from_engine_args(
             arguments, usage_context=UsageContext.ENGINE_CONTEXT, stat_loggers=[Logger]
         )
-        self.info = _info(self._llm.vllm_config, vllm.__version__, current_platform.device_type)
+        info = _info(self._llm.vllm_config, vllm.__version__, current_platform.device_type)
+        self.info = replace(info, adapters={adapter.name: adapter.digest for adapter in self._adapters})
+        self._lora_requests: dict[str, Any] = {}
+
+    async def load_adapters(self) -> None:
+        """Before the first request. Raises `ConfigurationError`, which names the adapter."""
+        from vllm.lora.request import LoRARequest
+
+        for number, adapter in enumerate(self._adapters, 1):
+            lora = LoRARequest(adapter.name, number, str(adapter.path))
+            try:
+                await self._llm.add_lora(lora)
+            except Exception as error:
+                raise cannot_load(adapter.name, str(error).replace(str(adapter.path), "")) from error
+            self._lora_requests[adapter.name] = lora
 
     @property
     def is_dead(self) -> bool:
@@ -89,6 +111,7 @@ class VllmEngine:
         grammar: str | None,
         cache_salt: str,
         priority: int,
+        adapter: str,
     ) -> AsyncGenerator[Any, None]:
         """vLLM's outputs of one choice, each with the tokens since the last. Closing it aborts. Raises a
         `MynaError`; `is_dead` says whether the engine is."""
@@ -108,6 +131,7 @@ class VllmEngine:
                 ),
                 id,
                 priority=priority,
+                lora_request=self._lora_requests[adapter] if adapter else None,
             )
             async for output in outputs:
                 yield output

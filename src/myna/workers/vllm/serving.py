@@ -71,16 +71,18 @@ class _Worker:
         self._loop.add_signal_handler(signal.SIGTERM, self._left.set)
         threading.Thread(target=self._read, name="myna-socket", daemon=True).start()
         try:
-            self._loaded = self._load()
+            loaded = self._load()
+            await loaded.engine.load_adapters()
         except MynaError as error:
             self._fail(error.text)
         except Exception as error:
             _log.exception("vLLM could not load the model")
             self._fail(N_("vLLM can't load the model: {reason}", reason=error))
-        self._send(frames.encode(frames.Ready(self._loaded.engine.info)))
+        self._loaded = loaded
+        self._send(frames.encode(frames.Ready(loaded.engine.info)))
         self._step_stats.idle()
         await self._left.wait()
-        self._loaded.engine.shutdown(_SHUTDOWN_S)
+        loaded.engine.shutdown(_SHUTDOWN_S)
         leave(self._status)
 
     def _fail(self, reason: str | Translatable) -> NoReturn:
