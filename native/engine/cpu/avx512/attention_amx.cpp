@@ -25,6 +25,7 @@
 #include <utility>
 
 #include "attention/attention.h"
+#include "cpu/avx512/softmax_amx.h"
 #include "cpu/avx512/tile_registers.h"
 #include "cpu/lanes.h"
 #include "cpu/vector_table.h"
@@ -34,10 +35,8 @@ namespace attention_amx {
 namespace {
 
 constexpr float kSplitUnit = 0x1p100f, kSplitScoreUnit = 0x1p12f;  // of queries; 2^112 / 2^100
-constexpr float kMasked = -0x1p100f;  // a score whose weight is 0, before scaling
-constexpr float kLog2E = 1.44269504088896341f;
-constexpr int kStep = 32;  // dimensions of one tile product
-constexpr int kTileHalves = 512, kMaxRows = kRowTile;
+constexpr int kStep = 32;                                          // dimensions of one tile product
+constexpr int kTileHalves = 512;
 
 // The tile registers. Sums are 0 to 3; there are two of each kind of factor except for values.
 constexpr int kQueryTile = 4, kKeyTile = 5, kWeightTile = 6, kValueTile = 7;
@@ -92,10 +91,6 @@ void split_keys(const uint16_t* keys, int head_dim, int steps, uint16_t* high, u
   }
 }
 
-inline __m512i to_bfloats(Lanes first, Lanes second) {
-  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second, first));
-}
-
 inline Lanes from_bfloats(__m256i x) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
 }
@@ -126,21 +121,6 @@ inline __attribute__((always_inline)) void for_tiles(int count, Function&& funct
   if (count > 3) function(std::integral_constant<int, 3>{});
 }
 
-// A segment's blocks in the cache, those up to the last position of the call.
-struct Segment {
-  Segment(const QueryRows& rows, int64_t first_position, int64_t length) : first(first_position) {
-    for (; num_blocks < kSegmentBlocks && first + num_blocks * kBlockTokens < length; ++num_blocks) {
-      const int64_t at = rows.blocks[first / kBlockTokens + num_blocks] * rows.head.block_stride;
-      keys[num_blocks] = rows.head.keys + at;
-      values[num_blocks] = rows.head.values + at;
-    }
-  }
-
-  int64_t first;
-  int num_blocks = 0;
-  const uint16_t *keys[kSegmentBlocks], *values[kSegmentBlocks];
-};
-
 // Few rows are bound by memory: prefetches a segment's values while its keys are read, and the next one's
 // keys.
 void fetch_ahead(const QueryRows& rows, const Segment& segment, int64_t length) {
@@ -153,28 +133,6 @@ void fetch_ahead(const QueryRows& rows, const Segment& segment, int64_t length) 
   const Segment next(rows, segment.first + kSegmentTokens, length);
   for (int b = 0; b < next.num_blocks; ++b) fetch(next.keys[b]);
 }
-
-// A tile of rows, a segment, and what the rows see of it.
-struct Unit {
-  Unit(const QueryRows& rows, int first_row, const Segment& of) : segment(of), row(first_row) {
-    const int count = std::min(kMaxRows, rows.num_rows - row);
-    int64_t position = rows.first_position + row / rows.group;
-    int left = rows.group - row % rows.group, last = 0;
-    for (int r = 0; r < count; ++r) {
-      seen[r] = visible(rows, position, segment.first);
-      if (seen[r].begin < seen[r].end) last = std::max(last, seen[r].end);
-      if (--left > 0) continue;
-      left = rows.group;
-      ++position;
-    }
-    num_blocks = (last + kBlockTokens - 1) / kBlockTokens;
-  }
-
-  Segment segment;
-  int row;
-  int num_blocks;            // 0 if the rows see nothing
-  Visible seen[kMaxRows]{};  // nothing for rows that only fill up the tile
-};
 
 // Products of the same sums are four apart, since each waits for the one before.
 template <bool kIsSplit>
@@ -204,72 +162,6 @@ void score_tile(const Scratch& s, const Unit& unit, float* scores) {
   for_tiles(unit.num_blocks, [&](auto block) {
     store_tile<block.value>(scores + kBlockTokens * block.value, kSegmentTokens * sizeof(float));
   });
-}
-
-// 2^x for x <= 0, to 5e-5 (bfloat16 rounds to 2e-3): its Taylor polynomial of degree 4 between -1/2 and 1/2.
-inline Lanes power_of_2(Lanes x) {
-  const Lanes n = round(x), f = sub(x, n);
-  Lanes p = fma(broadcast(0.00961812911f), f, broadcast(0.0555041087f));
-  p = fma(p, f, broadcast(0.240226507f));
-  p = fma(p, f, broadcast(0.693147181f));
-  p = fma(p, f, broadcast(1.0f));
-  return _mm512_scalef_ps(p, n);
-}
-
-// Turns a row's scores into weights relative to the running maximum, and rescales the previous sums.
-// Scores are in units of `score_unit`.
-inline void soften_row(const float* scores, float score_unit, Visible seen, int num_blocks, int head_dim,
-                       float* sums, float* weight_sums, float* maximum, uint16_t* weights) {
-  Lanes score[kSegmentBlocks];
-  Lanes largest = broadcast(kMasked);
-  const bool sees_all = seen.begin == 0 && seen.end >= num_blocks * kBlockTokens;
-  for (int b = 0; b < num_blocks; ++b) {
-    score[b] = load(scores + kBlockTokens * b);
-    if (!sees_all)
-      score[b] = keep_range(score[b], seen.begin - kBlockTokens * b, seen.end - kBlockTokens * b, kMasked);
-    largest = max(largest, score[b]);
-  }
-  const float segment_maximum = reduce_max(largest) * score_unit;
-  const float updated = segment_maximum > *maximum ? segment_maximum : *maximum;
-  if (updated != *maximum) {
-    const Lanes factor = exp(broadcast(*maximum - updated));
-    store(weight_sums, mul(load(weight_sums), factor));
-    for (int d = 0; d < head_dim; d += 16) store(sums + d, mul(load(sums + d), factor));
-    *maximum = updated;
-  }
-  const Lanes unit = broadcast(score_unit * kLog2E), offset = broadcast(-updated * kLog2E);
-  Lanes total = load(weight_sums);
-  for (int b = 0; b < num_blocks; ++b) {
-    const Lanes weight = power_of_2(fma(score[b], unit, offset));
-    total = add(total, weight);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(weights + kBlockTokens * b),
-                        reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(weight)));
-  }
-  store(weight_sums, total);
-}
-
-// Scores, in units of `score_unit`, become cap * tanh(score / cap).
-void cap_tile(float* scores, float score_unit, int num_rows, int num_blocks, float cap) {
-  const Lanes inner = broadcast(score_unit / cap), outer = broadcast(cap / score_unit);
-  for (int r = 0; r < num_rows; ++r)
-    for (int b = 0; b < num_blocks; ++b) {
-      float* at = scores + r * kSegmentTokens + b * kBlockTokens;
-      store(at, mul(outer, tanh(mul(load(at), inner))));
-    }
-}
-
-void soften_tile(const Unit& unit, const float* scores, float score_unit, int num_rows, int head_dim,
-                 uint16_t* weights, Partial part) {
-  for (int r = 0; r < num_rows; ++r) {
-    const int row = unit.row + r;
-    uint16_t* own = weights + r * kSegmentTokens;
-    if (unit.seen[r].begin < unit.seen[r].end)
-      soften_row(scores + r * kSegmentTokens, score_unit, unit.seen[r], unit.num_blocks, head_dim,
-                 part.sums + static_cast<int64_t>(row) * head_dim, part.weights + row * 16,
-                 part.maximum + row, own);
-    else
-      std::fill_n(own, kSegmentTokens, uint16_t{0});
-  }
 }
 
 // Adds the weighted values to the rows' sums, up to 64 dimensions at a time.
@@ -362,7 +254,8 @@ void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scra
     if (next) score_tile<kIsSplit>(s, *next, s.scores[(i + 1) % 2]);
     if (rows.score_cap > 0)
       cap_tile(s.scores[i % 2], kScoreUnit, tile_rows, unit->num_blocks, rows.score_cap);
-    soften_tile(*unit, s.scores[i % 2], kScoreUnit, tile_rows, head_dim, s.weights, part);
+    const auto soften = unit->sees_all ? soften_tile<true> : soften_tile<false>;
+    soften(*unit, s.scores[i % 2], kScoreUnit, tile_rows, head_dim, s.weights, part);
     std::optional<Unit> later = next ? after(*next) : std::nullopt;
     weigh_tile(*unit, s.weights, head_dim, part.sums + static_cast<int64_t>(unit->row) * head_dim);
     unit = next;
