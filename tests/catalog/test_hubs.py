@@ -120,7 +120,7 @@ def test_a_server_that_only_breaks_off_is_given_up(hub: Hub, partial: PartialFil
 
 
 def test_a_missing_file_and_a_silent_host_are_distinguished(hub: Hub) -> None:
-    with pytest.raises(DownloadFailed, match="answered 404"):
+    with pytest.raises(DownloadFailed, match="returned 404"):
         web.ask(f"{hub.url}/nothing", {}, 5)
     hub.server_close()
     with pytest.raises(DownloadFailed, match="refused"):

@@ -98,5 +98,5 @@ def test_a_mirror_serves_without_a_network(registry: Path, tmp_path: Path) -> No
 
 def test_a_registry_that_lacks_it_says_so(registry: Path, tmp_path: Path) -> None:
     package = PagePackage("bird", "1.0.0", 10, "0" * 64, {})
-    with pytest.raises(DownloadFailed, match="npm: it answered 404"):
+    with pytest.raises(DownloadFailed, match="npm: it returned 404"):
         pull_package(package, tmp_path / "home", SilentProgress())

@@ -136,6 +136,7 @@ class StoreWriter:
 
     async def _work(self) -> None:
         retry_s = self._limits.first_retry_s
+        has_failed_at_end = False
         while self._waiting:
             first = self._waiting[0]
             try:
@@ -143,7 +144,10 @@ class StoreWriter:
             except DatabaseUnavailable:  # already logged
                 self._stop_waiting()
                 if self._is_closing.is_set():
-                    return
+                    if has_failed_at_end:
+                        return
+                    has_failed_at_end = True  # perhaps only a connection that broke while it was idle
+                    continue
                 await self._pause(retry_s)
                 retry_s = min(2 * retry_s, _MAX_RETRY_S)
             except Exception:
@@ -152,7 +156,7 @@ class StoreWriter:
                 self.num_dropped += 1
             else:
                 self._remove_first()
-                self.is_behind = False
+                self.is_behind = has_failed_at_end = False
                 self._dropping.succeeded()
                 retry_s = self._limits.first_retry_s
 
