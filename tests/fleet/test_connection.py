@@ -131,7 +131,7 @@ async def test_a_stream_goes_on_at_another_replica() -> None:
 
 
 async def test_a_stream_goes_on_twice() -> None:
-    what = request("[[slow 5]] a long answer", 60)
+    what = request("[[slow 20]] a long answer", 60)
     async with fleet_of("a", "b", "c") as (replicas, client):
         reference = await ask(client, what)
         stream = await client.generate(what)
