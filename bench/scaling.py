@@ -136,7 +136,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=600, help="for one measurement, in seconds")
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--out", type=Path)
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.served = args.model
+    return args
 
 
 def main() -> None:
