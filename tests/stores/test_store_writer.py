@@ -147,7 +147,7 @@ async def test_a_row_that_can_never_be_stored_does_not_keep_the_others(fault: Ex
         assert (writer.num_waiting, writer.num_dropped) == (0, 1)
 
 
-async def test_at_the_end_of_the_server_a_connection_that_broke_while_idle_costs_no_row() -> None:
+async def test_one_failure_at_the_end_of_the_server_costs_no_row() -> None:
     store = Flaky()
     store.faults = [DatabaseUnavailable("away") for _ in range(2)]
     async with _writing(store, WriterLimits(_FOR_EVER_S, first_retry_s=_FOR_EVER_S)) as writer:

@@ -137,9 +137,8 @@ class EndWriter:
         self._is_closing = asyncio.Event()
 
     async def store(self, run: Run, row: StoredResponse) -> bool:
-        """Store the row, and wait briefly for that. False if the response was cancelled or deleted. Raises
-        `DatabaseError` if it can't be stored."""
-        run.is_ending = True
+        """Store the row of a run that `is_ending`, and wait briefly for that. False if the response was
+        cancelled or deleted. Raises `DatabaseError` if it can't be stored."""
         run.finishing = asyncio.create_task(self._finish(row))
         done, _ = await asyncio.wait([run.finishing], timeout=_END_S)
         return run.finishing.result() if done else True

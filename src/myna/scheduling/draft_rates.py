@@ -2,14 +2,13 @@
 
 from typing import Final
 
-from myna.scheduling.step_costs import StepPlan
+from myna.scheduling.step_costs import StepPlan, moved
 
 _CONFIDENCES: Final = 8  # classes of the draft model's own probability of its token
 _WEIGHT: Final = 1 / 32  # of the newest comparison in an acceptance rate
 _FIRST_RATE: Final = 0.7
 _FIRST_COST: Final = 0.3
 _COSTS: Final = (0.01, 4.0)
-_COST_STEP: Final = 1.1
 _FORGET: Final = 1 / 512  # after so many steps without drafts, both are tried again
 
 
@@ -36,9 +35,8 @@ class DraftRates:
             self.rate += _WEIGHT * (is_right - self.rate)
 
     def observe_cost(self, cost: float) -> None:
-        """A step of the draft model took that long. Moves by one factor, as `StepCosts` does."""
-        moved = self.cost * _COST_STEP if cost > self.cost else self.cost / _COST_STEP
-        self.cost = min(max(moved, _COSTS[0]), _COSTS[1])
+        """A step of the draft model took that long."""
+        self.cost = moved(self.cost, _COSTS, up=cost > self.cost)
 
     def forget(self) -> None:
         """A sequence was decoded without a draft, since it doesn't pay: what was measured grows old."""

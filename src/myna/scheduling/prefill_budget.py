@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from myna.scheduling.step_costs import moved
+
 # While the server works on something else as well, such as a large body, a step takes two or three times as
 # long: even then a stream must not wait for 250 ms.
 _TARGET_S: Final = 0.08
@@ -69,8 +71,7 @@ class PrefillBudget:
         if not near[1]:
             return
         is_steeper = far[3] * self._work(near) > near[3] * self._work(far)
-        slope = self.context_slope * _SLOPE_STEP if is_steeper else self.context_slope / _SLOPE_STEP
-        self.context_slope = min(max(slope, _SLOPES[0]), _SLOPES[1])
+        self.context_slope = moved(self.context_slope, _SLOPES, up=is_steeper, step=_SLOPE_STEP)
 
     def _work(self, step: tuple[float, int, int, float]) -> float:
         position, num_prompt_tokens, num_decodes, _ = step

@@ -10,8 +10,14 @@ from typing import Final
 CAUTION: Final = 1.5  # a draft token must be worth this many times its cost
 _FIRST_SLOPE: Final = 0.2
 _SLOPES: Final = (0.01, 2.0)
-_SLOPE_STEP: Final = 1.1
+_STEP: Final = 1.1
 _MIN_RATIO: Final = 2  # steps of nearly one size differ by chance: their pairs would move the slope at random
+
+
+def moved(value: float, bounds: tuple[float, float], *, up: bool, step: float = _STEP) -> float:
+    """An estimate after one more observation: by one fixed factor, however far off that was, so that it
+    converges to the median and outliers hardly matter."""
+    return min(max(value * step if up else value / step, bounds[0]), bounds[1])
 
 
 class StepCosts:
@@ -33,7 +39,7 @@ class StepCosts:
         if not self.seconds:
             self.seconds = alone
         else:
-            self.seconds *= _SLOPE_STEP if alone > self.seconds else 1 / _SLOPE_STEP
+            self.seconds *= _STEP if alone > self.seconds else 1 / _STEP
 
     def relative(self, num_tokens: int) -> float:
         """The duration of a step of that many tokens, relative to a step of one."""
@@ -47,8 +53,7 @@ class StepCosts:
         if not few[0]:
             return
         is_steeper = many[1] * self.relative(few[0]) > few[1] * self.relative(many[0])
-        slope = self.slope * _SLOPE_STEP if is_steeper else self.slope / _SLOPE_STEP
-        self.slope = min(max(slope, _SLOPES[0]), _SLOPES[1])
+        self.slope = moved(self.slope, _SLOPES, up=is_steeper)
 
 
 @dataclass(slots=True)

@@ -146,7 +146,7 @@ class StoreWriter:
                 if self._is_closing.is_set():
                     if has_failed_at_end:
                         return
-                    has_failed_at_end = True  # perhaps only a connection that broke while it was idle
+                    has_failed_at_end = True  # it may have begun while the database was away
                     continue
                 await self._pause(retry_s)
                 retry_s = min(2 * retry_s, _MAX_RETRY_S)
