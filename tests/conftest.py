@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from tests.loop_guard import LoopGuard
+from tests.loop_guard import LoopGuard, fail_held_up
 from tests.stores.postgresql import Cluster, running_cluster
 
 from myna.app import FAMILIES
@@ -59,7 +59,7 @@ def event_loops_stay_free(request: pytest.FixtureRequest) -> Iterator[None]:
     finally:
         guard.uninstall()
     if guard.blocked and request.node.get_closest_marker("allows_slow_callbacks") is None:
-        pytest.fail("The event loop was held up: " + "; ".join(guard.blocked), pytrace=False)
+        fail_held_up(guard.blocked)
 
 
 @functools.cache

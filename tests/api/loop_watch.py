@@ -6,6 +6,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tests.loop_guard import allowed_s, fail_held_up
+
 
 class LoopWatch:
     """`longest_s` of the turns so far. Time that other threads or programs took doesn't count."""
@@ -23,15 +25,17 @@ class LoopWatch:
 
 
 @asynccontextmanager
-async def watched_loop() -> AsyncIterator[LoopWatch]:
-    """Every turn of the loop during the block. Collections of garbage, which grow with what other tests have
-    left behind, wait for its end."""
+async def unblocked_loop() -> AsyncIterator[None]:
+    """Fails the test if a turn of the loop, the test's own tasks included, takes too long during the block.
+    Collections of garbage, which grow with what other tests have left behind, wait for its end."""
     watch = LoopWatch()
     gc.disable()
     task = asyncio.create_task(watch.run())
     try:
-        yield watch
+        yield
         await asyncio.sleep(0)
     finally:
         task.cancel()
         gc.enable()
+    if watch.longest_s > allowed_s():
+        fail_held_up([f"{watch.longest_s * 1000:.0f} ms in one turn"])
