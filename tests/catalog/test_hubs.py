@@ -2,6 +2,7 @@
 
 import http.server
 import threading
+import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,8 +121,15 @@ def test_a_server_that_only_breaks_off_is_given_up(hub: Hub, partial: PartialFil
 
 
 def test_a_missing_file_and_a_silent_host_are_distinguished(hub: Hub) -> None:
-    with pytest.raises(DownloadFailed, match="returned 404"):
-        web.ask(f"{hub.url}/nothing", {}, 5)
+    for refused in (
+        lambda: web.ask(f"{hub.url}/nothing", {}, 5),
+        lambda: web.get(f"{hub.url}/nothing", 5, 100),
+    ):
+        with pytest.raises(DownloadFailed, match="returned 404") as failure:
+            refused()
+        response = failure.value.__cause__
+        assert isinstance(response, urllib.error.HTTPError)
+        assert response.closed  # its connection, too, and not when the exception is collected
     hub.server_close()
     with pytest.raises(DownloadFailed, match="refused"):
         web.ask("http://127.0.0.1:9/file", {}, 5)

@@ -39,12 +39,18 @@ def _open(
     return response
 
 
+def _refusal(exc: urllib.error.HTTPError) -> DownloadFailed:
+    """Closes the response, which holds its connection."""
+    exc.close()
+    return DownloadFailed(N_("it returned {code} {reason}", code=exc.code, reason=exc.reason))
+
+
 def ask(url: str, headers: Mapping[str, str], timeout_s: float) -> None:
     """Returns if there is a file at the URL. Raises `DownloadFailed` with the reason otherwise."""
     try:
         _open(url, headers, timeout_s, "HEAD").close()
     except urllib.error.HTTPError as exc:
-        raise DownloadFailed(N_("it returned {code} {reason}", code=exc.code, reason=exc.reason)) from exc
+        raise _refusal(exc) from exc
     except (OSError, http.client.HTTPException) as exc:
         raise DownloadFailed(reason_of(exc)) from exc
 
@@ -55,7 +61,7 @@ def get(url: str, timeout_s: float, max_bytes: int) -> bytes:
         with _open(url, {}, timeout_s) as response:
             data = response.read(max_bytes + 1)
     except urllib.error.HTTPError as exc:
-        raise DownloadFailed(N_("it returned {code} {reason}", code=exc.code, reason=exc.reason)) from exc
+        raise _refusal(exc) from exc
     except (OSError, http.client.HTTPException) as exc:
         raise DownloadFailed(reason_of(exc)) from exc
     if len(data) > max_bytes:
@@ -72,7 +78,7 @@ def fetch(url: str, headers: Mapping[str, str], partial: PartialFile) -> None:
             _fetch_once(url, headers, partial)
             reason: str | Translatable = N_("the connection closed early")
         except urllib.error.HTTPError as exc:
-            raise DownloadFailed(N_("it returned {code} {reason}", code=exc.code, reason=exc.reason)) from exc
+            raise _refusal(exc) from exc
         except http.client.HTTPException as exc:
             reason = reason_of(exc)
         except urllib.error.URLError as exc:
