@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from openai import AuthenticationError, NotFoundError, OpenAI, RateLimitError
 from tests.e2e.server import KEY, MODEL, ServerProcess, serving, variables
 
 Myna = Callable[..., str]
+Connect = Callable[..., Any]
 
 
 @pytest.fixture
@@ -39,8 +41,17 @@ def myna(tmp_path: Path, server: ServerProcess) -> Myna:
     return run
 
 
-def _client(server: ServerProcess, key: str, retries: int = 0) -> Any:
-    return OpenAI(base_url=server.base_url, api_key=key, admin_api_key=key, max_retries=retries)
+@pytest.fixture
+def connect(server: ServerProcess) -> Iterator[Connect]:
+    """A client with a key. Its connections end with the test."""
+    with ExitStack() as stack:
+
+        def new(key: str, retries: int = 0) -> OpenAI:
+            return stack.enter_context(
+                OpenAI(base_url=server.base_url, api_key=key, admin_api_key=key, max_retries=retries)
+            )
+
+        yield new
 
 
 def _chat(client: Any, **options: Any) -> Any:
@@ -49,9 +60,9 @@ def _chat(client: Any, **options: Any) -> Any:
     )
 
 
-def test_a_newcomer_makes_a_key_uses_it_limits_it_and_reads_why(server: ServerProcess, myna: Myna) -> None:
+def test_a_newcomer_makes_a_key_uses_it_limits_it_and_reads_why(connect: Connect, myna: Myna) -> None:
     key = myna("keys", "create", "Ana's laptop")
-    client = _client(server, key)
+    client = connect(key)
     assert _chat(client).usage.completion_tokens > 0
 
     myna("limits", "set", "--key", "Ana's laptop", "--requests-per-minute", "1")
@@ -75,29 +86,29 @@ def test_a_newcomer_makes_a_key_uses_it_limits_it_and_reads_why(server: ServerPr
 
 
 def test_a_revoked_key_fails_within_a_second_and_a_rotated_one_when_its_overlap_is_over(
-    server: ServerProcess, myna: Myna
+    connect: Connect, myna: Myna
 ) -> None:
     first = myna("keys", "create", "ci")
     both = myna("keys", "rotate", "ci", "--overlap", "1h")
     for key in (first, both):
-        assert _client(server, key).models.list().data
+        assert connect(key).models.list().data
     alone = myna("keys", "rotate", "ci")
-    _is_refused_from(time.monotonic(), server, first)
+    _is_refused_from(time.monotonic(), connect, first)
     # `both` is the old one of `alone` now, without an overlap.
     with pytest.raises(AuthenticationError):
-        _client(server, both).models.list()
-    assert _client(server, alone).models.list().data
+        connect(both).models.list()
+    assert connect(alone).models.list().data
     myna("keys", "revoke", "ci")
-    _is_refused_from(time.monotonic(), server, alone)
+    _is_refused_from(time.monotonic(), connect, alone)
     with pytest.raises(AuthenticationError) as caught:
-        _client(server, alone).models.list()
+        connect(alone).models.list()
     assert caught.value.code == "invalid_api_key"
     assert caught.value.response.headers["x-myna-hint"] == "This key was revoked."
 
 
-def _is_refused_from(ended_at: float, server: ServerProcess, key: str) -> None:
+def _is_refused_from(ended_at: float, connect: Connect, key: str) -> None:
     """No request opens anything that is sent a second after that time or later."""
-    client = _client(server, key)
+    client = connect(key)
     while True:
         asked_at = time.monotonic()
         try:
@@ -108,15 +119,15 @@ def _is_refused_from(ended_at: float, server: ServerProcess, key: str) -> None:
 
 
 def test_a_key_of_one_model_sees_no_other_and_one_without_the_scope_manages_nothing(
-    server: ServerProcess, myna: Myna
+    connect: Connect, myna: Myna
 ) -> None:
-    client = _client(server, myna("keys", "create", "narrow", "--model", "gpt-4o-mini"))
+    client = connect(myna("keys", "create", "narrow", "--model", "gpt-4o-mini"))
     assert [model.id for model in client.models.list()] == ["gpt-4o-mini"]
     with pytest.raises(NotFoundError):
         _chat(client)
     with pytest.raises(AuthenticationError, match=r"Missing scopes: api\.management\.read"):
         client.admin.organization.projects.retrieve("default")
-    boss = _client(server, myna("keys", "create", "boss", "--scope", "admin")).admin.organization
+    boss = connect(myna("keys", "create", "boss", "--scope", "admin")).admin.organization
     acts = [(act.type, act.actor.type) for act in boss.audit_logs.list()]
     assert acts == [(act, "session") for act in ("api_key.created", "api_key.created", "project.created")]
     project = boss.projects.create(name="Website")
@@ -125,8 +136,8 @@ def test_a_key_of_one_model_sees_no_other_and_one_without_the_scope_manages_noth
     assert act.project_created.id == project.id
 
 
-def test_a_spent_budget_is_a_quota_that_no_client_tries_again(server: ServerProcess, myna: Myna) -> None:
-    client = _client(server, myna("keys", "create", "spender"), retries=5)
+def test_a_spent_budget_is_a_quota_that_no_client_tries_again(connect: Connect, myna: Myna) -> None:
+    client = connect(myna("keys", "create", "spender"), retries=5)
     myna("limits", "set", "--key", "spender", "--budget", "1")
     deadline = time.monotonic() + 30
     while True:
@@ -141,14 +152,14 @@ def test_a_spent_budget_is_a_quota_that_no_client_tries_again(server: ServerProc
     assert refusal.response.headers["x-myna-hint"] == "This month's budget is used up: $1.00."
 
 
-def test_no_log_ever_holds_a_key(server: ServerProcess, myna: Myna, tmp_path: Path) -> None:
+def test_no_log_ever_holds_a_key(server: ServerProcess, connect: Connect, myna: Myna, tmp_path: Path) -> None:
     key = myna("keys", "create", "secretive")
-    _chat(_client(server, key))
+    _chat(connect(key))
     for wrong in (key[:-1] + "x", key.upper()):
         with pytest.raises(AuthenticationError):
-            _client(server, wrong).models.list()
+            connect(wrong).models.list()
     myna("keys", "revoke", "secretive")
-    _is_refused_from(time.monotonic(), server, key)
+    _is_refused_from(time.monotonic(), connect, key)
     assert server.stop() == 0
     log = "\n".join(server.log)
     secret = (tmp_path / "secret").read_text().strip()
