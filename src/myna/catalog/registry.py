@@ -86,11 +86,12 @@ def no_alias(name: str) -> None:
 @dataclass(frozen=True, slots=True)
 class Listing:
     """`models` by id, and the card of every listed name, models before aliases. `alias_for` are further
-    names that requests may use."""
+    names that requests may use; `guard` is the card of the model that classifies texts, if there is one."""
 
     models: Mapping[str, ModelSpec]
     cards: Mapping[str, ModelCard]
     alias_for: AliasFor = no_alias
+    guard: ModelCard | None = None
 
     @classmethod
     def of(
@@ -102,9 +103,12 @@ class Listing:
         notes_of: FindNotes = no_notes,
         embeds: Embeds = unknown_kind,
         embedding_aliases: Collection[str] = (),
+        guard: str = "",
+        guard_aliases: Collection[str] = (),
     ) -> "Listing":
         """Of two models with the same id, the first is listed. Aliases never hide a model; those without a
-        target are dropped. `embedding_aliases` are names of the embedding model, if there is exactly one."""
+        target are dropped. `embedding_aliases` are names of the embedding model, if there is exactly one;
+        `guard_aliases` those of the model that classifies texts, whose id or alias is `guard`."""
         by_id: dict[str, ModelSpec] = {}
         for model in models:
             by_id.setdefault(model.id, model)
@@ -131,7 +135,11 @@ class Listing:
                 card = _like(cards[alias.target], alias)
                 if card.is_possible:
                     cards[alias.id] = card
-        return cls(by_id, cards, alias_for)
+        classifier = cards.get(guard)
+        if classifier is not None:
+            for name in guard_aliases:
+                cards.setdefault(name, replace(classifier, id=name, kind="alias"))
+        return cls(by_id, cards, alias_for, classifier)
 
     def find(self, name: str) -> ModelCard | None:
         """The card of a name, listed or not."""
@@ -148,6 +156,7 @@ class Listing:
             {name: spec for name, spec in self.models.items() if name != model},
             {name: card for name, card in self.cards.items() if card.target != model},
             self.alias_for,
+            self.guard if self.guard and self.guard.target != model else None,
         )
 
 
@@ -193,6 +202,8 @@ class ModelRegistry:
         embeds: Embeds = unknown_kind,
         embedding_aliases: Collection[str] = (),
         drafts: Mapping[str, str] = _NO_DRAFTS,
+        guard: str = "",
+        guard_aliases: Collection[str] = (),
     ) -> None:
         self._files = files
         self._drafts = drafts
@@ -200,6 +211,8 @@ class ModelRegistry:
         self._notes_of = notes_of
         self._embeds = embeds
         self._embedding_aliases = embedding_aliases
+        self._guard = guard
+        self._guard_aliases = guard_aliases
         self._aliases = aliases
         self._store = store
         self._announced = announced
@@ -231,6 +244,8 @@ class ModelRegistry:
             self._notes_of,
             self._embeds,
             self._embedding_aliases,
+            self._guard,
+            self._guard_aliases,
         )
 
     def _with_draft(self, model: ModelSpec, here: Mapping[str, LocalModel]) -> ModelSpec:
