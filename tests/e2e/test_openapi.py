@@ -26,6 +26,7 @@ from myna.wire.parameters import (
     EMBEDDINGS,
     INPUT_TOKENS,
     METADATA_UPDATE,
+    MODERATIONS,
     RESPONSES,
     Support,
 )
@@ -52,6 +53,7 @@ PLATFORM_PARAMETERS = {
     "/responses/input_tokens": INPUT_TOKENS,
     "/responses/compact": COMPACT,
     "/embeddings": EMBEDDINGS,
+    "/moderations": MODERATIONS,
     "/conversations": CONVERSATION,
     "/conversations/{conversation_id}": METADATA_UPDATE,
     "/conversations/{conversation_id}/items": CONVERSATION_ITEMS,
@@ -63,7 +65,8 @@ seen: Counter[tuple[str, int]] = Counter()
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     # Nobody reads the server's log here, and a full pipe would stop it.
-    with serving(tmp_path_factory.mktemp("home"), "--engine", "fake", "--log-level", "error") as running:
+    home = tmp_path_factory.mktemp("home")
+    with serving(home, "--engine", "fake", "--log-level", "error", MYNA_MODERATION=MODEL) as running:
         yield running
 
 
@@ -140,6 +143,15 @@ def known(server: ServerProcess) -> dict[str, str]:
         }
 
 
+def classified(value: Any) -> Any:
+    """The drawn input, to which the fake engine gives a verdict."""
+    if isinstance(value, list):
+        return [classified(part) for part in value]
+    if isinstance(value, dict):
+        return value | {"text": classified(value["text"])} if "text" in value else value
+    return f"{value}[[say safe]]"
+
+
 def is_served_here(path: str, body: dict[str, Any], known: dict[str, str]) -> dict[str, Any]:
     """The drawn body with our models and ids, without unknown names and what no text model serves."""
     if (table := PLATFORM_PARAMETERS.get(path)) is None:
@@ -155,6 +167,8 @@ def is_served_here(path: str, body: dict[str, Any], known: dict[str, str]) -> di
         "conversation": known["conversation_id"],
     }
     kept |= {name: value for name, value in ours.items() if name in kept}
+    if path == "/moderations":
+        kept["input"] = classified(kept["input"])
     if "previous_response_id" in kept:
         kept.pop("conversation", None)
     return kept
@@ -204,3 +218,4 @@ def test_requests_that_were_drawn_were_answered_too() -> None:
     answered = {path for path, status in seen if status == 200}
     assert {"/models", "/completions", "/chat/completions"} <= answered, seen
     assert {"/responses", "/responses/compact", "/responses/input_tokens", "/conversations"} <= answered, seen
+    assert {"/embeddings", "/moderations"} <= answered, seen

@@ -6,6 +6,7 @@ import orjson
 
 from myna.api.moderations.hazards import CATEGORIES
 from myna.api.moderations.verdict import Verdict, read_verdict
+from myna.catalog.registry import ModelCard
 from myna.core.events import Event, TextDelta, TokenLogprob
 
 
@@ -13,8 +14,8 @@ class ModerationFold:
     """A `streaming.Fold` over the events of one request for each of `num_inputs` texts. `codes` as in
     `read_verdict`."""
 
-    def __init__(self, id: str, model: str, num_inputs: int, codes: Mapping[str, str]) -> None:
-        self._id, self._model, self._codes = id, model, codes
+    def __init__(self, id: str, card: ModelCard, num_inputs: int, codes: Mapping[str, str]) -> None:
+        self._id, self._card, self._codes = id, card, codes
         self._answers = [list[str]() for _ in range(num_inputs)]
         self._tokens = [list[TokenLogprob]() for _ in range(num_inputs)]
 
@@ -27,10 +28,10 @@ class ModerationFold:
     def parts(self) -> Iterator[bytes]:
         """The body's JSON, indented as OpenAI's. Raises `NoVerdict` before the first part."""
         verdicts = [
-            read_verdict("".join(texts), tokens, self._codes, self._model)
+            read_verdict("".join(texts), tokens, self._codes, self._card.target)
             for texts, tokens in zip(self._answers, self._tokens, strict=True)
         ]
-        body = {"id": self._id, "model": self._model, "results": list(map(_result, verdicts))}
+        body = {"id": self._id, "model": self._card.id, "results": list(map(_result, verdicts))}
         return iter([orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)])
 
 

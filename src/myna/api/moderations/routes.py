@@ -48,7 +48,7 @@ async def create_moderation(context: RequestContext) -> None:
             for i, text in enumerate(request.input)
         ]
         events = await context.generate(model, generations)
-        fold = ModerationFold(moderation_id(), card.id, len(generations), codes)
+        fold = ModerationFold(moderation_id(), card, len(generations), codes)
         await response.send_body((await collect(events, fold)).parts())
 
 
