@@ -263,7 +263,9 @@ def test_the_guard_model_has_openais_names(tmp_path: Path) -> None:
     names = ["omni-moderation-latest", "omni-moderation-2024-09-26", "text-moderation-latest"]
     own = '[models]\nx = "x.gguf"\n[aliases]\nguard = "x"\n'
     for setting in ("x", "guard"):
-        listing = offer(tmp_path, f'moderation = "{setting}"\n{own}"text-moderation-stable" = "fake"\n').look()()
+        listing = offer(
+            tmp_path, f'moderation = "{setting}"\n{own}"text-moderation-stable" = "fake"\n'
+        ).look()()
         assert listing is not None and listing.guard is not None
         assert (listing.guard.id, listing.guard.target) == (setting, "x")
         assert [listing.cards[name].target for name in names] == ["x"] * 3

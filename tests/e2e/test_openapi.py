@@ -144,11 +144,11 @@ def known(server: ServerProcess) -> dict[str, str]:
 
 
 def classified(value: Any) -> Any:
-    """The drawn input, to which the fake engine gives a verdict."""
+    """The drawn input, not empty and without images, to which the fake engine gives a verdict."""
     if isinstance(value, list):
-        return [classified(part) for part in value]
+        return [classified(part) for part in value or [""]]
     if isinstance(value, dict):
-        return value | {"text": classified(value["text"])} if "text" in value else value
+        return {"type": "text", "text": classified(value.get("text", ""))}
     return f"{value}[[say safe]]"
 
 

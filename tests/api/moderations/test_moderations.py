@@ -158,7 +158,7 @@ async def test_qwen3guard_s_three_verdicts() -> None:
         [PromptDone(9, 1), TextDelta(0, "safe", 1), ChoiceDone(0, "stop", 1, 2), Done(2)],
     ],
 )
-async def test_an_answer_that_is_no_verdict_is_an_error(answer: Any) -> None:
+async def test_an_answer_without_a_verdict_is_an_error(answer: Any) -> None:
     async with guarding(safe(), answer) as guard:
         with pytest.raises(openai.InternalServerError) as failed:
             await guard.client.moderations.create(input=["a", "b"])
