@@ -151,12 +151,6 @@ class ModelPool:
         self._refresh()
         return self._listing.find(model)
 
-    @property
-    def guard(self) -> ModelCard | None:
-        """The card of the model that classifies texts, if there is one."""
-        self._refresh()
-        return self._listing.guard
-
     def details(self, card: ModelCard) -> ModelDetails:
         spec, slot = self._listing.models.get(card.target), self._slots.get(card.target)
         if slot is None or slot.loaded is None:

@@ -36,7 +36,8 @@ class ModelCard:
     are passed to another server unchanged, so they are not validated here. `sampling` are the model's
     defaults from the settings and the catalog, which take precedence over those in its file. `embeds`: it
     turns texts into vectors, and is known to without being loaded; an alias may put a `prefix` before each
-    text. An alias may also name a LoRA `adapter` that the target runs with."""
+    text. An alias may also name a LoRA `adapter` that the target runs with. `is_guard`: it is the model that
+    the settings name for classifying texts."""
 
     id: str
     created: int
@@ -49,6 +50,7 @@ class ModelCard:
     embeds: bool = False
     prefix: str = ""
     adapter: str = ""
+    is_guard: bool = False
 
     @property
     def is_possible(self) -> bool:
@@ -86,12 +88,11 @@ def no_alias(name: str) -> None:
 @dataclass(frozen=True, slots=True)
 class Listing:
     """`models` by id, and the card of every listed name, models before aliases. `alias_for` are further
-    names that requests may use; `guard` is the card of the model that classifies texts, if there is one."""
+    names that requests may use."""
 
     models: Mapping[str, ModelSpec]
     cards: Mapping[str, ModelCard]
     alias_for: AliasFor = no_alias
-    guard: ModelCard | None = None
 
     @classmethod
     def of(
@@ -135,11 +136,13 @@ class Listing:
                 card = _like(cards[alias.target], alias)
                 if card.is_possible:
                     cards[alias.id] = card
-        classifier = cards.get(guard)
-        if classifier is not None:
+        if (classifier := cards.get(guard)) is not None:
             for name in guard_aliases:
                 cards.setdefault(name, replace(classifier, id=name, kind="alias"))
-        return cls(by_id, cards, alias_for, classifier)
+            for name, card in cards.items():
+                if (card.target, card.adapter) == (classifier.target, classifier.adapter):
+                    cards[name] = replace(card, is_guard=True)
+        return cls(by_id, cards, alias_for)
 
     def find(self, name: str) -> ModelCard | None:
         """The card of a name, listed or not."""
@@ -156,7 +159,6 @@ class Listing:
             {name: spec for name, spec in self.models.items() if name != model},
             {name: card for name, card in self.cards.items() if card.target != model},
             self.alias_for,
-            self.guard if self.guard and self.guard.target != model else None,
         )
 
 
@@ -170,6 +172,7 @@ def _like(target: ModelCard, alias: ModelCard) -> ModelCard:
         sampling=target.sampling,
         notes=target.notes,
         embeds=target.embeds,
+        is_guard=target.is_guard and not alias.adapter,
     )
 
 

@@ -55,24 +55,22 @@ async def create_moderation(context: RequestContext) -> None:
 def _requested_guard(context: RequestContext, body: dict[str, object]) -> ModelCard:
     """The card of the guard model, or of a model on another server. Raises `UnknownPath` if there is neither,
     `WrongEndpoint` for any other model."""
-    guard = context.services.pool.guard
+    has_guard = any(card.is_guard for card in context.services.pool.cards())
     try:
         card = context.requested_card(body)
     except ModelNotFound:
-        if guard is None:
+        if not has_guard:
             raise UnknownPath(NO_GUARD_TEXT) from None
         raise
-    if card.is_relayed:
+    if card.is_relayed or card.is_guard:
         return card
-    if guard is None:
+    if not has_guard:
         raise UnknownPath(NO_GUARD_TEXT)
-    if (card.target, card.adapter) != (guard.target, guard.adapter):
-        raise WrongEndpoint(
-            f"The model {card.id!r} does not classify texts, and is thus not supported in the v1/moderations "
-            f"endpoint. Use {DEFAULT_MODEL!r}.",
-            param="model",
-        )
-    return card
+    raise WrongEndpoint(
+        f"The model {card.id!r} does not classify texts, and is thus not supported in the v1/moderations "
+        f"endpoint. Use {DEFAULT_MODEL!r}.",
+        param="model",
+    )
 
 
 ENDPOINTS: Final = (Endpoint("POST", "/v1/moderations", create_moderation, recorded_as="moderations"),)
