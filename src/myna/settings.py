@@ -61,6 +61,11 @@ class Settings:
         "Texts that an embedding model expects before queries or documents, by model and name: "
         '`[prompts."id"]` with `query = "query: "` adds the model `id:query`.',
     )
+    moderation: str = _setting(
+        "",
+        values.text,
+        "The guard model that answers /v1/moderations: an id from `myna models` or an alias; empty: none.",
+    )
     defaults: values.DefaultsSetting = _setting(
         values.PUBLISHED,
         values.defaults,

@@ -22,6 +22,7 @@ FAMILIES = (
     "myna.api.completions.routes",
     "myna.api.messages.routes",
     "myna.api.embeddings.routes",
+    "myna.api.moderations.routes",
     "myna.api.models.routes",
     "myna.api.responses.routes",
     "myna.api.monitoring.routes",

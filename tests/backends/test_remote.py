@@ -108,6 +108,20 @@ async def test_embeddings_pass_as_they_are_and_count_as_prompt_tokens() -> None:
     assert (row.endpoint, row.prompt_tokens, row.completion_tokens) == ("embeddings", 7, 0)
 
 
+async def test_moderations_pass_without_a_guard_model_here() -> None:
+    answer = b'{"id":"modr-1","model":"far-1","results":[{"flagged":false}]}'
+    async with serving(send(JSON_HEAD, answer)) as (front, upstream):
+        body = json.dumps({"model": "near", "input": ["I like birds."]}).encode()
+        reply = await front.live.ask("POST", "/v1/moderations", body)
+        unnamed = await front.live.ask("POST", "/v1/moderations", b'{"input": "a"}')
+    assert (reply.status, reply.body) == (200, answer.replace(b"far-1", b"near"))
+    assert upstream.requests[0].path == "/v1/moderations"
+    assert upstream.requests[0].body == {"model": "far-1", "input": ["I like birds."]}
+    row = front.ledger.rows[0]
+    assert (row.endpoint, row.completion_tokens, row.outcome) == ("moderations", 0, "completed")
+    assert unnamed.status == 404 and b"the setting `moderation`" in unnamed.body
+
+
 async def test_an_alias_asks_for_the_upstream_s_model_and_is_echoed() -> None:
     event = EVENT.replace(b'"id":"c"', b'"id":"c","model":"far-1-2026\\"x"').replace(
         b'"bird"', b'"the \\"model\\":\\"far-1\\""'

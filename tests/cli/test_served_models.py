@@ -257,3 +257,36 @@ def test_a_backend_s_model_is_not_downloaded_because_the_catalog_knows_its_name(
     toml = 'model = "gpt-oss-20b"\n[upstreams.a]\nurl = "http://127.0.0.1:1/v1"\nmodels = ["gpt-*"]'
     made = offer(tmp_path, toml, engine="native")
     assert (made.default, made.files) == ("gpt-oss-20b", ())
+
+
+def test_the_guard_model_has_openais_names(tmp_path: Path) -> None:
+    names = ["omni-moderation-latest", "omni-moderation-2024-09-26", "text-moderation-latest"]
+    own = '[models]\nx = "x.gguf"\n[aliases]\nguard = "x"\n'
+    for setting in ("x", "guard"):
+        listing = offer(
+            tmp_path, f'moderation = "{setting}"\n{own}"text-moderation-stable" = "fake"\n'
+        ).look()()
+        assert listing is not None
+        guards = [name for name, card in listing.cards.items() if card.is_guard]
+        assert guards == ["x", "guard", *names]
+        assert [listing.cards[name].target for name in names] == ["x"] * 3
+        assert listing.cards["text-moderation-stable"].target == "fake"
+        assert not any(card.is_guard for card in listing.without("x").cards.values())
+    listing = offer(tmp_path, own).look()()
+    assert listing is not None and not any(card.is_guard for card in listing.cards.values())
+    assert not set(names) & set(listing.cards)
+
+
+def test_a_guard_model_that_is_not_here_is_named_with_the_next_step(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"guard model 'z', .* myna pull z"):
+        offer(tmp_path, 'moderation = "z"\n')
+    upstream = '[upstreams]\nfar = { url = "http://127.0.0.1:9/v1", models = ["far-*"] }\n'
+    assert offer(tmp_path, f'moderation = "far-guard"\n{upstream}').guard == "far-guard"
+
+
+def test_a_guard_model_of_a_backend_has_openais_names_once_it_is_announced(tmp_path: Path) -> None:
+    upstream = '[upstreams]\nfar = { url = "http://127.0.0.1:9/v1", models = ["far-guard"] }\n'
+    made = offer(tmp_path, f'moderation = "far-guard"\n{upstream}')
+    listing = made.look(lambda: (FarModel("far-guard"),))()
+    assert listing is not None
+    assert listing.cards["omni-moderation-latest"].is_relayed

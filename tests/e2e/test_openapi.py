@@ -1,4 +1,5 @@
-"""Requests drawn from OpenAI's own OpenAPI document: no 5xx, and every answer is of its schema."""
+"""Requests drawn from OpenAI's own OpenAPI document, and from ours of Anthropic's Messages: no 5xx, and every
+answer is of its schema."""
 
 import json
 from collections import Counter
@@ -26,13 +27,14 @@ from myna.wire.parameters import (
     EMBEDDINGS,
     INPUT_TOKENS,
     METADATA_UPDATE,
+    MODERATIONS,
     RESPONSES,
     Support,
 )
 
-DOCUMENT: dict[str, Any] = json.loads(
-    (Path(__file__).parent.parent / "data" / "openai_openapi.json").read_text(encoding="utf-8")
-)
+DATA = Path(__file__).parent.parent / "data"
+DOCUMENT: dict[str, Any] = json.loads((DATA / "openai_openapi.json").read_text(encoding="utf-8"))
+ANTHROPIC: dict[str, Any] = json.loads((DATA / "anthropic_messages.json").read_text(encoding="utf-8"))
 # The document forgets that the chunks of a stream have no finish_reason yet; recorded ones have null.
 _choice = DOCUMENT["components"]["schemas"]["CreateCompletionResponse"]["properties"]["choices"]["items"]
 _choice["properties"]["finish_reason"] = {"enum": ["stop", "length", "content_filter", None]}
@@ -43,6 +45,7 @@ for _list in ("ChatCompletionList", "ChatCompletionMessageList"):
 schema = schemathesis.openapi.from_dict(DOCUMENT)
 platform_schema = schemathesis.openapi.from_dict(platform.DOCUMENT)
 platform_schema.config.generation.update(modes=[schemathesis.GenerationMode.POSITIVE])
+anthropic_schema = schemathesis.openapi.from_dict(ANTHROPIC)
 STREAMS = {
     "/completions": "CreateCompletionResponse",
     "/chat/completions": "CreateChatCompletionStreamResponse",
@@ -52,6 +55,7 @@ PLATFORM_PARAMETERS = {
     "/responses/input_tokens": INPUT_TOKENS,
     "/responses/compact": COMPACT,
     "/embeddings": EMBEDDINGS,
+    "/moderations": MODERATIONS,
     "/conversations": CONVERSATION,
     "/conversations/{conversation_id}": METADATA_UPDATE,
     "/conversations/{conversation_id}/items": CONVERSATION_ITEMS,
@@ -63,7 +67,8 @@ seen: Counter[tuple[str, int]] = Counter()
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     # Nobody reads the server's log here, and a full pipe would stop it.
-    with serving(tmp_path_factory.mktemp("home"), "--engine", "fake", "--log-level", "error") as running:
+    home = tmp_path_factory.mktemp("home")
+    with serving(home, "--engine", "fake", "--log-level", "error", MYNA_MODERATION=MODEL) as running:
         yield running
 
 
@@ -140,6 +145,15 @@ def known(server: ServerProcess) -> dict[str, str]:
         }
 
 
+def classified(value: Any) -> Any:
+    """The drawn input, not empty and without images, to which the fake engine gives a verdict."""
+    if isinstance(value, list):
+        return [classified(part) for part in value or [""]]
+    if isinstance(value, dict):
+        return {"type": "text", "text": classified(value.get("text", ""))}
+    return f"{value}[[say safe]]"
+
+
 def is_served_here(path: str, body: dict[str, Any], known: dict[str, str]) -> dict[str, Any]:
     """The drawn body with our models and ids, without unknown names and what no text model serves."""
     if (table := PLATFORM_PARAMETERS.get(path)) is None:
@@ -155,6 +169,8 @@ def is_served_here(path: str, body: dict[str, Any], known: dict[str, str]) -> di
         "conversation": known["conversation_id"],
     }
     kept |= {name: value for name, value in ours.items() if name in kept}
+    if path == "/moderations":
+        kept["input"] = classified(kept["input"])
     if "previous_response_id" in kept:
         kept.pop("conversation", None)
     return kept
@@ -200,7 +216,47 @@ def test_every_answer_of_the_platform_is_of_the_schema(
         assert list(response.json()["error"]) == ["message", "type", "param", "code"]
 
 
+@cache
+def anthropics(name: str) -> Draft202012Validator:
+    return Draft202012Validator(
+        {"$ref": f"#/components/schemas/{name}", "components": ANTHROPIC["components"]}
+    )
+
+
+@anthropic_schema.parametrize()
+@settings(
+    max_examples=25,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+)
+def test_every_answer_of_messages_is_of_the_schema(
+    case: schemathesis.Case[Any], server: ServerProcess
+) -> None:
+    path = case.operation.path
+    if isinstance(case.body, dict) and isinstance(case.body.get("model"), str):
+        case.body |= {"model": MODEL}
+    headers = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}
+    response = case.call(base_url=server.base_url, headers=headers, timeout=60)
+    seen[path, response.status_code] += 1
+    assert response.status_code < 500, response.text
+    if response.status_code != 200:
+        anthropics("Error").validate(response.json())
+    elif response.headers["content-type"][0].startswith("text/event-stream"):
+        *events, rest = response.text.split("\n\n")
+        assert rest == ""
+        parsed = [event.split("\n", 1) for event in events]
+        for name, data in parsed:
+            event = json.loads(data.removeprefix("data: "))
+            assert name == f"event: {event['type']}"
+            anthropics("MessageStreamEvent").validate(event)
+        assert parsed[0][0] == "event: message_start" and parsed[-1][0] == "event: message_stop"
+    else:
+        anthropics("Message" if path == "/messages" else "TokenCount").validate(response.json())
+
+
 def test_requests_that_were_drawn_were_answered_too() -> None:
     answered = {path for path, status in seen if status == 200}
     assert {"/models", "/completions", "/chat/completions"} <= answered, seen
     assert {"/responses", "/responses/compact", "/responses/input_tokens", "/conversations"} <= answered, seen
+    assert {"/embeddings", "/moderations", "/messages", "/messages/count_tokens"} <= answered, seen

@@ -25,6 +25,13 @@ DEFAULT_ALIASES: Final[dict[str, CardKind]] = {
 }
 # Of the embedding model, where there is only one.
 EMBEDDING_ALIASES: Final = ("text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002")
+# Of the guard model that the settings name.
+MODERATION_ALIASES: Final = (
+    "omni-moderation-latest",
+    "omni-moderation-2024-09-26",
+    "text-moderation-latest",
+    "text-moderation-stable",
+)
 # The present and dated names of the same kind, such as gpt-5-mini, gpt-4o-2024-08-06 or o4-mini. Names of
 # models for other modalities (gpt-4o-audio-preview) and of open models (gpt-oss-20b) don't match.
 _TEXT_MODEL: Final = re.compile(

@@ -36,7 +36,8 @@ class ModelCard:
     are passed to another server unchanged, so they are not validated here. `sampling` are the model's
     defaults from the settings and the catalog, which take precedence over those in its file. `embeds`: it
     turns texts into vectors, and is known to without being loaded; an alias may put a `prefix` before each
-    text. An alias may also name a LoRA `adapter` that the target runs with."""
+    text. An alias may also name a LoRA `adapter` that the target runs with. `is_guard`: it is the model that
+    the settings name for classifying texts."""
 
     id: str
     created: int
@@ -49,6 +50,7 @@ class ModelCard:
     embeds: bool = False
     prefix: str = ""
     adapter: str = ""
+    is_guard: bool = False
 
     @property
     def is_possible(self) -> bool:
@@ -102,9 +104,12 @@ class Listing:
         notes_of: FindNotes = no_notes,
         embeds: Embeds = unknown_kind,
         embedding_aliases: Collection[str] = (),
+        guard: str = "",
+        guard_aliases: Collection[str] = (),
     ) -> "Listing":
         """Of two models with the same id, the first is listed. Aliases never hide a model; those without a
-        target are dropped. `embedding_aliases` are names of the embedding model, if there is exactly one."""
+        target are dropped. `embedding_aliases` are names of the embedding model, if there is exactly one;
+        `guard_aliases` those of the model that classifies texts, whose id or alias is `guard`."""
         by_id: dict[str, ModelSpec] = {}
         for model in models:
             by_id.setdefault(model.id, model)
@@ -131,6 +136,12 @@ class Listing:
                 card = _like(cards[alias.target], alias)
                 if card.is_possible:
                     cards[alias.id] = card
+        if (classifier := cards.get(guard)) is not None:
+            for name in guard_aliases:
+                cards.setdefault(name, replace(classifier, id=name, kind="alias"))
+            for name, card in cards.items():
+                if (card.target, card.adapter) == (classifier.target, classifier.adapter):
+                    cards[name] = replace(card, is_guard=True)
         return cls(by_id, cards, alias_for)
 
     def find(self, name: str) -> ModelCard | None:
@@ -161,6 +172,7 @@ def _like(target: ModelCard, alias: ModelCard) -> ModelCard:
         sampling=target.sampling,
         notes=target.notes,
         embeds=target.embeds,
+        is_guard=target.is_guard and not alias.adapter,
     )
 
 
@@ -193,6 +205,8 @@ class ModelRegistry:
         embeds: Embeds = unknown_kind,
         embedding_aliases: Collection[str] = (),
         drafts: Mapping[str, str] = _NO_DRAFTS,
+        guard: str = "",
+        guard_aliases: Collection[str] = (),
     ) -> None:
         self._files = files
         self._drafts = drafts
@@ -200,6 +214,8 @@ class ModelRegistry:
         self._notes_of = notes_of
         self._embeds = embeds
         self._embedding_aliases = embedding_aliases
+        self._guard = guard
+        self._guard_aliases = guard_aliases
         self._aliases = aliases
         self._store = store
         self._announced = announced
@@ -231,6 +247,8 @@ class ModelRegistry:
             self._notes_of,
             self._embeds,
             self._embedding_aliases,
+            self._guard,
+            self._guard_aliases,
         )
 
     def _with_draft(self, model: ModelSpec, here: Mapping[str, LocalModel]) -> ModelSpec:

@@ -28,6 +28,7 @@ _GROUPS: Final = (
     "myna.cli.checks.messages",
     "myna.cli.checks.batches",
     "myna.cli.checks.embeddings",
+    "myna.cli.checks.moderations",
     "myna.cli.checks.errors",
     "myna.cli.checks.stored_responses",
 )

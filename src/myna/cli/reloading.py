@@ -24,6 +24,7 @@ LIVE: Final = frozenset(
         "models",
         "aliases",
         "prompts",
+        "moderation",
         "defaults",
         "upstreams",
         "models_memory",

@@ -1,7 +1,7 @@
 """The models that a server offers and their names, from the settings and the files on this machine."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -9,6 +9,7 @@ from typing import Final
 from myna.backends.table import Backends
 from myna.catalog.aliases import (
     EMBEDDING_ALIASES,
+    MODERATION_ALIASES,
     alias_card,
     default_alias_cards,
     is_pattern,
@@ -63,7 +64,7 @@ class ServedModels:
     """`default` is the id of the model that is loaded at the start and that the default aliases refer to.
     `files` are the user's own, and the default if it is a file; without a `store`, pulled models are not
     offered. `sampling` are the defaults in the settings, `problems` say why files can't be used, by id;
-    `drafts` are the ids of draft models."""
+    `drafts` are the ids of draft models; `guard` is the name of the one that classifies texts."""
 
     default: str
     files: tuple[LocalModel, ...]
@@ -73,6 +74,7 @@ class ServedModels:
     alias_for: AliasFor = no_alias
     problems: Mapping[str, str] = field(default_factory=dict)
     drafts: Mapping[str, str] = field(default_factory=dict)
+    guard: str = ""
 
     def look(self, announced: Announced = tuple, embeds: Embeds = unknown_kind) -> PollListing:
         """A function that returns the current list of models, with those that backends announce."""
@@ -87,6 +89,8 @@ class ServedModels:
             embeds,
             EMBEDDING_ALIASES,
             self.drafts,
+            self.guard,
+            MODERATION_ALIASES,
         ).poll
 
     def _defaults_of(self, model: ModelSpec) -> SamplingDefaults:
@@ -114,16 +118,7 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
     store = None if settings.engine == FAKE else ModelStore.at(settings.home)
     backends = backends_of(settings)
     may_announce = backends.may_announce
-    own: dict[str, LocalModel] = {}
-    problems: dict[str, str] = {}
-    for setting in settings.models:
-        if setting.path is not None:
-            own[setting.id], problem = _own_file(setting.id, setting.path)
-            if problem is not None:
-                if setting.id == settings.model:
-                    raise problem
-                _log.error("The model %r can't be used until its file is replaced: %s", setting.id, problem)
-                problems[setting.id] = str(without_path(own[setting.id], problem.text))
+    own, problems = _own_files(settings)
     is_elsewhere = settings.model not in own and _is_elsewhere(settings.model, backends, store)
     default = None if is_elsewhere else find_default(settings, own, find)
     first = [] if default is None else [default]
@@ -152,16 +147,31 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
     by_pattern = pattern_aliases([card for card in aliases if is_pattern(card.id)])
     listed = [card for card in aliases if not is_pattern(card.id)]
     known = default_alias_cards(default_id) if generates else []
+    names = (*listed, *prompts, *(card for card in known if by_pattern(card.id) is None))
+    _check_guard(settings.moderation, {*files, *(card.id for card in names)}, may_announce)
     return ServedModels(
         default_id,
         own_files,
-        (*listed, *prompts, *(card for card in known if by_pattern(card.id) is None)),
+        names,
         store,
         settings.defaults,
         lambda name: by_pattern(name) or (None if may_announce(name) else unlisted(name)),
         problems,
         _drafts(settings, files),
+        settings.moderation,
     )
+
+
+def _check_guard(guard: str, known: Collection[str], may_announce: MayAnnounce) -> None:
+    """Raise `ConfigurationError` for a guard model that isn't here."""
+    if guard and guard not in known and not may_announce(guard):
+        raise ConfigurationError(
+            N_(
+                "The guard model {model!r}, which the setting moderation names, is not on this machine; "
+                "download it with: myna pull {model}",
+                model=guard,
+            )
+        )
 
 
 def _drafts(settings: Settings, files: Mapping[str, LocalModel]) -> dict[str, str]:
@@ -212,6 +222,21 @@ def _is_elsewhere(model: str, backends: Backends, store: ModelStore | None) -> b
         return False
     is_here = store is not None and store.find(model) is not None
     return not is_here and backends.may_announce(model)
+
+
+def _own_files(settings: Settings) -> tuple[dict[str, LocalModel], dict[str, str]]:
+    """The user's own files, and why some can't be used, by id. Raises `ModelFileError` for the default."""
+    own: dict[str, LocalModel] = {}
+    problems: dict[str, str] = {}
+    for setting in settings.models:
+        if setting.path is not None:
+            own[setting.id], problem = _own_file(setting.id, setting.path)
+            if problem is not None:
+                if setting.id == settings.model:
+                    raise problem
+                _log.error("The model %r can't be used until its file is replaced: %s", setting.id, problem)
+                problems[setting.id] = str(without_path(own[setting.id], problem.text))
+    return own, problems
 
 
 def _own_file(id: str, path: Path) -> tuple[LocalModel, ModelFileError | None]:

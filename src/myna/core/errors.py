@@ -183,6 +183,10 @@ class GenerationFailed(MynaError):
     """One request failed in the engine; others are not affected."""
 
 
+class NoVerdict(GenerationFailed):
+    """A model that is to classify a text answered something else."""
+
+
 class ModelLoadFailed(MynaError):
     """The model can't be loaded: a corrupt or unsupported file, or not enough memory."""
 

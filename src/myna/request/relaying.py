@@ -19,6 +19,7 @@ _MEDIA_BYTES: Final = 4096  # of text with about as many tokens as an image
 _MEDIA_KEYS: Final = ("data", "file_data")
 _MAX_TOKENS: Final = 1 << 24
 _MAX_CHOICES: Final = 128
+_NOT_GENERATING: Final = ("embeddings", "moderations")
 _LIMITS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
@@ -44,7 +45,7 @@ async def answer_relayed(
         estimate = await context.services.large_bodies.run_if_large(
             context.body_bytes,
             context.principal.key_id,
-            lambda: _estimate(context, body, generates=path != "embeddings"),
+            lambda: _estimate(context, body, generates=path not in _NOT_GENERATING),
         )
         events = await context.metered(model, estimate, lambda: relay.open(request))
         if is_stream:

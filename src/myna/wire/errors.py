@@ -144,6 +144,7 @@ ERROR_ROWS: Final[Mapping[type[MynaError], ErrorRow]] = {
     core.EngineDead: replace(_NOT_READY, code=None, type="server_error", message=SERVER_ERROR_TEXT),
     # The same request fails in the same way: outputs are reproducible.
     core.GenerationFailed: replace(_SERVER_ERROR, retry=False),
+    core.NoVerdict: ErrorRow(500, "server_error", "no_verdict", retry=False),
     core.UpstreamFailed: ErrorRow(502, "server_error", "upstream_failed", retry=True),
     core.UpstreamTimeout: ErrorRow(504, "server_error", "upstream_timeout", retry=True),
     core.ModelLoadFailed: ErrorRow(503, "server_error", retry=False),

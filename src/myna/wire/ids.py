@@ -70,6 +70,11 @@ def new_call_id() -> str:
     return f"call_{base62.random_text(24)}"
 
 
+def moderation_id() -> str:
+    """The id of an answer of the Moderations API."""
+    return f"modr-{base62.random_text(29)}"
+
+
 def message_id() -> str:
     """The id of one of Anthropic's messages."""
     return f"msg_01{base62.random_text(22)}"

@@ -261,6 +261,15 @@ EMBEDDINGS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "priority": _neutral(0),
     }
 )
+
+MODERATIONS: Final[Mapping[str, Parameter]] = MappingProxyType(
+    {
+        "model": _supported("A name of the guard model; `omni-moderation-latest` by default."),
+        "input": _required("A text, up to 2,048 of them, or one text in parts of type `text`."),
+    }
+)
+"""The parameters of `POST /v1/moderations`."""
+
 RESPONSES: Final[Mapping[str, Parameter]] = MappingProxyType(
     {
         "model": _MODEL,

@@ -7,7 +7,13 @@ from myna.wire.fields import Metadata, integer, one_of, text
 from myna.wire.parameters import Parameter
 from myna.wire.validation import WireModel
 
-ENDPOINTS: Final = ("/v1/responses", "/v1/chat/completions", "/v1/embeddings", "/v1/completions")
+ENDPOINTS: Final = (
+    "/v1/responses",
+    "/v1/chat/completions",
+    "/v1/embeddings",
+    "/v1/completions",
+    "/v1/moderations",
+)
 WINDOW: Final = "24h"
 """The only window, as at OpenAI."""
 _DAY_S: Final = 86_400

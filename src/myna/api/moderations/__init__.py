@@ -1,1 +1,1 @@
-"""The Moderations API, which needs a model that classifies texts: refused."""
+"""The Moderations API: texts in, verdicts of a guard model out."""
