@@ -1,5 +1,5 @@
-"""HTTP/1.1 connections to one upstream, kept between requests. Libraries that parse in Python, or call it for
-each chunk, take longer than all else that is done with a relayed event; this uses llhttp, as the server does."""
+"""HTTP/1.1 connections to one upstream, kept between requests. A library that parses in Python, or that calls
+Python for each chunk, costs more than all else that is done with a relayed event; this uses llhttp."""
 
 import asyncio
 import re
