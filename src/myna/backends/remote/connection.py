@@ -32,7 +32,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
         self._parts: deque[bytes] = deque()
-        self._num_ahead = 0
+        self.num_ahead = 0
         self._is_paused = False
         self._num_head_bytes = 0
         self._ends_with_connection = False
@@ -52,7 +52,6 @@ class _Connection(asyncio.Protocol):
         self._is_complete = self.is_reusable = False
         self.status = self._num_head_bytes = 0
         self.headers = []
-        self._discard()
         self._transport.write(request)
         while not self.status:
             await self._wait()
@@ -67,9 +66,11 @@ class _Connection(asyncio.Protocol):
         data = parts.popleft()
         while parts and len(data) < _READ_BYTES:
             data += parts.popleft()
-        self._num_ahead -= len(data)
-        if self._is_paused and self._num_ahead < _MAX_AHEAD_BYTES:
-            self._resume()
+        self.num_ahead -= len(data)
+        if self._is_paused and self.num_ahead < _MAX_AHEAD_BYTES and not self.is_closed:
+            assert self._transport is not None
+            self._is_paused = False
+            self._transport.resume_reading()
         return data
 
     def abort(self) -> None:
@@ -94,7 +95,7 @@ class _Connection(asyncio.Protocol):
             self._fail(ProtocolError(str(exc)))
         if not self.status and self._num_head_bytes > _MAX_HEAD_BYTES:
             self._fail(ProtocolError("the head does not end"))
-        if self._num_ahead >= _MAX_AHEAD_BYTES and not self.is_closed:
+        if self.num_ahead >= _MAX_AHEAD_BYTES and not self.is_closed:
             assert self._transport is not None
             self._is_paused = True
             self._transport.pause_reading()
@@ -125,7 +126,7 @@ class _Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         self._parts.append(data)
-        self._num_ahead += len(data)
+        self.num_ahead += len(data)
 
     def on_message_complete(self) -> None:
         if self.status:
@@ -135,18 +136,6 @@ class _Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self._is_complete:  # raised, so that nothing of it is parsed
             raise ProtocolError("a response that nobody asked for")
-
-    def _discard(self) -> None:
-        """Forget what was not read of the response before."""
-        self._parts.clear()
-        self._num_ahead = 0
-        if self._is_paused:
-            self._resume()
-
-    def _resume(self) -> None:
-        self._is_paused = False
-        if self._transport is not None and not self.is_closed:
-            self._transport.resume_reading()
 
     def _fail(self, failure: Exception) -> None:
         self._failure = self._failure or failure
@@ -179,8 +168,8 @@ class Response:
         return b"" if self._connection is None else await self._connection.read()
 
     def release(self) -> None:
-        """It is not read any further: the connection is kept if the body is complete, or else closed, which
-        ends a `read` that waits. Idempotent."""
+        """It is not read any further: the connection is kept if all of it was read, or else closed, which ends
+        a `read` that waits. Idempotent."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.release(connection)
@@ -235,8 +224,9 @@ class ConnectionPool:
         return Response(connection, self)
 
     def release(self, connection: _Connection) -> None:
-        """Keep the connection if another request can follow, or else close it."""
-        if connection.is_reusable and self._max_idle:
+        """Keep the connection if another request can follow, or else close it. What was not read of a
+        response would be the beginning of the next one."""
+        if connection.is_reusable and not connection.num_ahead and self._max_idle:
             connection.expires_at = monotonic() + self._keep_alive_s
             self._idle.append(connection)
             if len(self._idle) > self._max_idle:
