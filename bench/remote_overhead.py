@@ -1,9 +1,15 @@
-"""What relaying a request adds to calling the upstream directly: time to first byte, and events per second.
+"""What relaying a request adds to calling the upstream directly: time to first byte, events per second, and
+processor time.
 
 Two upstreams, each in a separate process: another Myna with the fake engine, and a bare server. Both send as
-fast as possible, on processor cores that the relay shares, so those ratios show the relay's ceiling; the bare
-server also sends 32 streams at the pace of a model. Rounds alternate between direct and relayed, so that
-other load affects both.
+fast as possible, on processor cores that the relay and the client share, so those ratios are bounded by the
+processor time of all of them: the part of the relay is reported. The bare server also sends 32 streams at the
+pace of a model. Rounds alternate between direct and relayed, so that other load affects both.
+
+The bare server sends each event of such a stream when it is due since the stream began, however late the one
+before was, as a model does that has the cores to itself: what other processes take from it would otherwise
+count as the relay's. The rate of a stream is that of its events after the first; how long the first ones of
+32 requests at once take is reported apart from it.
 
     PYTHONPATH=src:. python bench/remote_overhead.py [--rounds 40] [--events 2000]
     PYTHONPATH=src:. python bench/remote_overhead.py --short        # about a minute
@@ -26,6 +32,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 from tests.e2e.server import KEY, serving
 
 RAW_MODEL = "raw"
@@ -49,8 +56,18 @@ class Target(NamedTuple):
 
 
 class Measured(NamedTuple):
+    """`events_per_s` is the rate of the whole response, `paced_per_s` that of the events after the first."""
+
     first_ms: float
     events_per_s: float
+    paced_per_s: float
+
+
+def processor_s(pid: int) -> float:
+    """The processor time that a process has used, with its children: a Myna's workers."""
+    process = psutil.Process(pid)
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
 
 
 async def raw_server(port: int) -> None:
@@ -75,10 +92,11 @@ async def raw_server(port: int) -> None:
             event = b"data: " + EVENT + b"\n\n"
             chunk = b"%x\r\n%b\r\n" % (len(event), event)
             pace_s = float(body.get("metadata", {}).get("pace_s", 0))
+            began = time.perf_counter()
             for index in range(int(body.get("max_tokens", 1))):
                 writer.write(chunk)
                 if pace_s:
-                    await asyncio.sleep(pace_s)
+                    await asyncio.sleep(began + (index + 1) * pace_s - time.perf_counter())
                 elif index % 16 == 0:
                     await writer.drain()
             writer.write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
@@ -90,7 +108,8 @@ async def raw_server(port: int) -> None:
 
 
 @contextmanager
-def raw_upstream() -> Iterator[str]:
+def raw_upstream() -> Iterator[tuple[str, int]]:
+    """Its url and process id."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -99,7 +118,7 @@ def raw_upstream() -> Iterator[str]:
         try:
             assert process.stdout is not None
             process.stdout.readline()
-            yield f"http://127.0.0.1:{port}/v1"
+            yield f"http://127.0.0.1:{port}/v1", process.pid
         finally:
             process.kill()
 
@@ -134,11 +153,17 @@ class Client:
         received = self._receive()
         while b"data: {" not in received:
             received += self._receive()
-        first = time.perf_counter()
+        first, num_first = time.perf_counter(), received.count(b"data: {")
+        last = first
         while not received.endswith(b"0\r\n\r\n"):
-            received += self._receive()
+            part = self._receive()
+            if b"data: {" in part:
+                last = time.perf_counter()
+            received += part
         took_s = time.perf_counter() - started
-        return Measured((first - started) * 1e3, received.count(b"data: {") / took_s)
+        num_events = received.count(b"data: {")
+        paced_per_s = (num_events - num_first) / max(last - first, 1e-9)
+        return Measured((first - started) * 1e3, num_events / took_s, paced_per_s)
 
     def _receive(self) -> bytearray:
         data = self._socket.recv(1 << 18)
@@ -147,18 +172,25 @@ class Client:
         return bytearray(data)
 
 
-def compare(name: str, direct: Target, relayed: Target, rounds: int, num_events: int) -> bool:
+def compare(
+    name: str, direct: Target, relayed: Target, pids: tuple[int, int], rounds: int, num_events: int
+) -> bool:
+    """`pids` are those of the upstream and the relay."""
     clients = (Client(direct), Client(relayed))
     for client in clients:
         for _ in range(5):
             client.ask(8)
     firsts: tuple[list[float], list[float]] = ([], [])
     rates: tuple[list[float], list[float]] = ([], [])
+    spent = [0.0, 0.0, 0.0]
     for _ in range(rounds):
         for side, client in enumerate(clients):
             firsts[side].append(client.ask(8).first_ms)
-        for side, client in enumerate(clients):
-            rates[side].append(client.ask(num_events).events_per_s)
+        rates[0].append(clients[0].ask(num_events).events_per_s)
+        before = [*map(processor_s, pids), time.process_time()]
+        rates[1].append(clients[1].ask(num_events).events_per_s)
+        after = [*map(processor_s, pids), time.process_time()]
+        spent = [total + end - start for total, start, end in zip(spent, before, after, strict=True)]
     first = [statistics.median(values) for values in firsts]
     rate = [statistics.median(values) for values in rates]
     added = statistics.median(b - a for a, b in zip(*firsts, strict=True))
@@ -168,26 +200,35 @@ def compare(name: str, direct: Target, relayed: Target, rounds: int, num_events:
         f"events/s {rate[0]:9,.0f} -> {rate[1]:9,.0f} (x{ratio:.3f})   bar: +{MAX_ADDED_MS} ms",
         flush=True,
     )
+    upstream, relay, client_us = (total / rounds / num_events * 1e6 for total in spent)
+    print(
+        f"{'':12} processor time per event: upstream {upstream:.1f} us, relay {relay:.1f} us "
+        f"({relay / (upstream + relay + client_us):.0%} of all), client {client_us:.1f} us",
+        flush=True,
+    )
     return added < MAX_ADDED_MS
 
 
 def compare_paced(direct: Target, relayed: Target, rounds: int) -> bool:
     """32 streams at once, each with 50 events per second."""
-    ratios, rates = [], []
+    ratios, rates, firsts = [], [], []
     with ThreadPoolExecutor(PACED_STREAMS) as threads:
         sides = [[Client(target) for _ in range(PACED_STREAMS)] for target in (direct, relayed)]
         for _ in range(rounds):
-            rate = []
+            rate, first = [], []
             for clients in sides:
-                started = time.perf_counter()
-                list(threads.map(lambda client: client.ask(PACED_EVENTS, PACE_S), clients))
-                rate.append(PACED_STREAMS * PACED_EVENTS / (time.perf_counter() - started))
+                answers = list(threads.map(lambda client: client.ask(PACED_EVENTS, PACE_S), clients))
+                rate.append(sum(answer.paced_per_s for answer in answers))
+                first.append(statistics.median(answer.first_ms for answer in answers))
             ratios.append(rate[1] / rate[0])
             rates.append(rate)
+            firsts.append(first)
     before, after = (statistics.median(side) for side in zip(*rates, strict=True))
+    first_ms = [statistics.median(side) for side in zip(*firsts, strict=True)]
     ratio = statistics.median(ratios)
     print(
-        f"32 paced     events/s {before:9,.0f} -> {after:9,.0f} (x{ratio:.3f})   bar: x{MIN_PACED_RATIO}",
+        f"32 paced     first byte {first_ms[0]:6.2f} -> {first_ms[1]:6.2f} ms, of all at once   "
+        f"events/s {before:9,.0f} -> {after:9,.0f} (x{ratio:.3f})   bar: x{MIN_PACED_RATIO}",
         flush=True,
     )
     return ratio >= MIN_PACED_RATIO
@@ -208,19 +249,19 @@ def main() -> None:
     has_met = []
     with ExitStack() as stack:
         homes = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
-        raw_url = stack.enter_context(raw_upstream())
+        raw_url, raw_pid = stack.enter_context(raw_upstream())
         behind = stack.enter_context(serving(homes[0], "--engine", "fake"))
         (homes[1] / "myna.toml").write_text(
             f'[upstreams.myna]\nurl = "{behind.base_url}"\nkey_env = "UPSTREAM_KEY"\nmodels = ["gpt-4o"]\n'
             f'[upstreams.raw]\nurl = "{raw_url}"\nmodels = ["{RAW_MODEL}"]\n'
         )
         front = stack.enter_context(serving(homes[1], "--engine", "fake", UPSTREAM_KEY=KEY))
-        for name, url, model in (
-            ("second Myna", behind.base_url, "gpt-4o"),
-            ("bare server", raw_url, RAW_MODEL),
+        for name, url, pid, model in (
+            ("second Myna", behind.base_url, behind.pid, "gpt-4o"),
+            ("bare server", raw_url, raw_pid, RAW_MODEL),
         ):
             pair = (Target(url, model), Target(front.base_url, model))
-            has_met.append(compare(name, *pair, options.rounds, options.events))
+            has_met.append(compare(name, *pair, (pid, front.pid), options.rounds, options.events))
         pair = (Target(raw_url, RAW_MODEL), Target(front.base_url, RAW_MODEL))
         has_met.append(compare_paced(*pair, options.rounds // 8 + 1))
     sys.exit(0 if all(has_met) else 1)

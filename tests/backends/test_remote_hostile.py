@@ -51,7 +51,7 @@ async def nothing_is_left(front: Front) -> None:
     (upstream,) = front.backend.balancer.upstreams
     assert upstream.num_running == 0
     pool = upstream._pool
-    assert pool is None or all(connection.is_idle() for connection in pool.connections)
+    assert pool is None or pool.num_open == pool.num_idle
     assert not [task for task in asyncio.all_tasks() if "RelayedStream" in repr(task)]
 
 

@@ -99,7 +99,7 @@ class LocalReplicas:
             await self.remove(name)
 
     @asynccontextmanager
-    async def choose(self, session: str, avoided: Sequence[str], home: str) -> AsyncIterator[_Chosen]:
+    async def choose(self, session: str, avoided: Sequence[str], last_replica: str) -> AsyncIterator[_Chosen]:
         while not self.replicas:
             self.changed.clear()
             await self.changed.wait()
@@ -107,7 +107,7 @@ class LocalReplicas:
             name: replica.num_running + self.others_load.get(name, 0)
             for name, replica in self.replicas.items()
         }
-        name = rank(Rendezvous(load), session, load.__getitem__, sum(load.values()), avoided, home)[0]
+        name = rank(Rendezvous(load), session, load.__getitem__, sum(load.values()), avoided, last_replica)[0]
         self.chosen.append(name)
         if name in self.hung:
             raise NotAnswering(name)

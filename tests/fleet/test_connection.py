@@ -86,7 +86,7 @@ async def test_another_server_finds_the_replica_where_a_session_began() -> None:
             replicas.others_load = {first: 3}
             await ask(client, request("one", 4))
             replicas.others_load = {}
-            await until(lambda: connections[0].links.homes.of(session) == second)
+            await until(lambda: connections[0].links.affinity.of(session) == second)
             await ask(other, request("one", 4))
             assert replicas.chosen[-2:] == [second, second]
         finally:

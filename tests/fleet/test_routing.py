@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.core.requests import EmbeddingRequest, GenerationRequest
-from myna.fleet.routing import FREE_LOAD, Homes, Rendezvous, capacity, rank, session_of
+from myna.fleet.routing import FREE_LOAD, Rendezvous, SessionAffinity, capacity, rank, session_of
 
 NAMES = st.sets(st.text("abcdef0123456789", min_size=4, max_size=8), min_size=2, max_size=12)
 SESSIONS = [f"session {number}" for number in range(60)]
@@ -69,23 +69,28 @@ def test_a_new_session_goes_to_the_less_busy_of_two() -> None:
 def test_a_session_returns_to_where_it_ran() -> None:
     """As long as that is there, is not to be avoided, and isn't too busy."""
     order = Rendezvous("abcdef")
-    home = list(order.walk("s"))[4]
+    last_replica = list(order.walk("s"))[4]
     first = next(order.walk("s"))
 
     def best(load: int = 3, **more: object) -> str:
-        return rank(order, "s", lambda one: load if one == home else 0, load, **more)[0]  # type: ignore[arg-type]
+        return rank(order, "s", lambda one: load if one == last_replica else 0, load, **more)[0]  # type: ignore[arg-type]
 
-    assert best(home=home) == home
-    assert best(home="gone") == best(home=home, avoided=[home]) == best(20, home=home) == first
+    assert best(last_replica=last_replica) == last_replica
+    assert (
+        best(last_replica="gone")
+        == best(last_replica=last_replica, avoided=[last_replica])
+        == best(20, last_replica=last_replica)
+        == first
+    )
 
 
-def test_homes_of_the_most_recent_sessions_are_known() -> None:
-    homes = Homes(100)
+def test_the_replicas_of_the_most_recent_sessions_are_known() -> None:
+    affinity = SessionAffinity(100)
     for number in range(100):
-        homes.learn(f"{number}", "a")
-    homes.learn("0", "b")
-    homes.learn("another", "a")
-    assert [homes.of(session) for session in ("0", "1", "2", "another", "none")] == ["b", "", "a", "a", ""]
+        affinity.learn(f"{number}", "a")
+    affinity.learn("0", "b")
+    affinity.learn("another", "a")
+    assert [affinity.of(session) for session in ("0", "1", "2", "another", "none")] == ["b", "", "a", "a", ""]
 
 
 def test_what_is_avoided_comes_last_but_is_not_forgotten() -> None:

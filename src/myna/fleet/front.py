@@ -88,8 +88,8 @@ class FleetConnection:
         """False if no replica was found that would run it."""
         link, run = None, next(self._runs)
         try:
-            homes, is_cached = self.links.homes, isinstance(command.request, GenerationRequest)
-            async with self._replicas.choose(session, self.links.avoided(), homes.of(session)) as chosen:
+            affinity, is_cached = self.links.affinity, isinstance(command.request, GenerationRequest)
+            async with self._replicas.choose(session, self.links.avoided(), affinity.of(session)) as chosen:
                 try:
                     link = await self.links.get(chosen.replica)
                 except Exception as exc:
@@ -100,7 +100,7 @@ class FleetConnection:
                     return True
                 link.numbers[run] = command.number
                 if is_cached:
-                    homes.learn(session, chosen.replica)
+                    affinity.learn(session, chosen.replica)
                 await chosen.run(self.links.server, run, command.request, session if is_cached else "")
         except asyncio.CancelledError:
             if link is not None:

@@ -19,7 +19,7 @@ from myna.fleet.messages import (
     decode_item,
 )
 from myna.fleet.replicas import LinkStream, Replicas
-from myna.fleet.routing import Homes
+from myna.fleet.routing import SessionAffinity
 from myna.workers.connection import OnMessage
 from myna.workers.frames import Failure, Stats, Step, WorkerMessage
 
@@ -27,7 +27,7 @@ _log: Final = logging.getLogger(__name__)
 _IDLE_S: Final = 20.0
 """A link that no request has used for that long is closed, so that its replica may be removed."""
 _SILENT: Final = f"silent for {SILENCE_S:g} s"
-_MAX_HOMES: Final = 65_536
+_MAX_SESSIONS: Final = 65_536
 _AVOID_S: Final = 30.0
 """For that long, a replica whose link broke is only used if there is no other."""
 
@@ -63,7 +63,7 @@ class Links:
         self._avoided: dict[str, float] = {}
         self._late: list[str] = []
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.homes: Final = Homes(_MAX_HOMES)
+        self.affinity: Final = SessionAffinity(_MAX_SESSIONS)
         self.server: Final = secrets.token_hex(8)
         """This server's name at the replicas."""
         self._create(self._watch())
@@ -138,7 +138,7 @@ class Links:
                 link.heard_at = time.monotonic()
                 messages, sessions = decode_item(data)
                 for session in sessions:
-                    self.homes.learn(session, link.description.replica)
+                    self.affinity.learn(session, link.description.replica)
                 for message in messages:
                     self._take(link, message)
         except Exception as exc:

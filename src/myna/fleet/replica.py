@@ -14,7 +14,7 @@ from myna.core.events import Done, Event
 from myna.core.requests import ModelRequest
 from myna.core.translatable import N_
 from myna.fleet.messages import HEARTBEAT_S, Description, LinkItem, encode_description, encode_item
-from myna.fleet.routing import Homes
+from myna.fleet.routing import SessionAffinity
 from myna.workers import frames
 from myna.workers.connection import Connect, Interrupted
 from myna.workers.frames import Abort, Failure, Pong, Stats, Step, Submit, Tokenize, Tokenized, WorkerMessage
@@ -62,7 +62,7 @@ class Replica:
         self._numbers = itertools.count(1)
         self._runs: dict[int, _Run] = {}
         self._links: dict[str, _Link] = {}
-        self._sessions: Final = Homes(_MAX_SESSIONS)
+        self._sessions: Final = SessionAffinity(_MAX_SESSIONS)
         self._tokenizing: dict[int, asyncio.Future[list[int]]] = {}
         self._description: Description | None = None
 

@@ -39,9 +39,9 @@ class Replicas(Protocol):
     """The replicas of one model. Everything raises an exception of its own kind when a replica is gone."""
 
     def choose(
-        self, session: str, avoided: Sequence[str], home: str
+        self, session: str, avoided: Sequence[str], last_replica: str
     ) -> AbstractAsyncContextManager[ReservedReplica]:
-        """Wait for a place at the replica that suits the session best; `home` is where it ran last. Raises
+        """Wait for a place at the replica that suits the session best; it last ran at `last_replica`. Raises
         `NotAnswering`."""
         ...
 

@@ -61,7 +61,7 @@ class Rendezvous:
             yield heappop(order)[1]
 
 
-class Homes:
+class SessionAffinity:
     """Where sessions ran last, as far as is known: the most recent ones, and no more than that."""
 
     def __init__(self, max_sessions: int) -> None:
@@ -97,18 +97,18 @@ def rank(
     load: Callable[[str], int],
     num_running: int,
     avoided: Collection[str] = (),
-    home: str = "",
+    last_replica: str = "",
     num_ranked: int = NUM_RANKED,
 ) -> list[str]:
-    """The replicas to try, best first: the session's `home` if it is known, or else the less busy of the
-    first two in its order; or their successors while those have too many of the `num_running` requests. Those
-    to be avoided come last."""
+    """The replicas to try, best first: the session's `last_replica` if it is known, or else the less busy of
+    the first two in its order; or their successors while those have too many of the `num_running` requests.
+    Those to be avoided come last."""
     limit = capacity(num_running, order.num_replicas)
     free = (one for one in order.walk(session) if one not in avoided and load(one) < limit)
     best = list(islice(free, num_ranked))
     best[:_NUM_CHOICES] = sorted(best[:_NUM_CHOICES], key=load)
-    if home in order and home not in avoided and load(home) < limit:
-        best = [home, *(one for one in best if one != home)][:num_ranked]
+    if last_replica in order and last_replica not in avoided and load(last_replica) < limit:
+        best = [last_replica, *(one for one in best if one != last_replica)][:num_ranked]
     if len(best) < min(num_ranked, order.num_replicas):  # the others are busy: the least of them first
         rest = [one for one in order.walk(session) if one not in best]
         rest.sort(key=lambda one: (one in avoided, load(one)))

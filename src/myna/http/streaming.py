@@ -49,13 +49,13 @@ class ChunkRenderer(Protocol):
         ...
 
 
-class Fold(Protocol):
+class Accumulator(Protocol):
     """Accumulates the same events for a whole body; pure."""
 
     def feed(self, event: Event) -> object: ...
 
 
-F = TypeVar("F", bound=Fold)
+A = TypeVar("A", bound=Accumulator)
 Hold = Callable[[Callable[[], None]], AbstractContextManager[Callable[[], None]]]
 """Counts a body in a block. Takes a function that disconnects the client; yields one to call when a part was
 read."""
@@ -202,16 +202,16 @@ def _nothing() -> None:
     """What is called for a body that nobody counts."""
 
 
-async def collect(stream: EventStream, fold: F) -> F:
-    """Feed all events of a stream to the fold, and return it."""
-    feed, remaining = fold.feed, _MAX_COALESCED
+async def collect(stream: EventStream, accumulator: A) -> A:
+    """Feed all events of a stream to the accumulator, and return it."""
+    feed, remaining = accumulator.feed, _MAX_COALESCED
     async for event in stream:
         feed(event)
         remaining -= 1
         if not remaining:
             await asyncio.sleep(0)
             remaining = _MAX_COALESCED
-    return fold
+    return accumulator
 
 
 def _encode(headers: Mapping[str, str]) -> list[Header]:

@@ -92,7 +92,7 @@ class _Chunks:
 
 
 class _Body:
-    """A `streaming.Fold`: the upstream's own body."""
+    """A `streaming.Accumulator`: the upstream's own body."""
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []

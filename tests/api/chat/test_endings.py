@@ -8,7 +8,7 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from tests.api.events import chunks, rendered
 
-from myna.api.chat.answer import ChatCompletionFold
+from myna.api.chat.answer import ChatCompletionAccumulator
 from myna.api.chat.chunks import ChatChunkRenderer
 from myna.api.chat.response_spec import ResponseSpec
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
@@ -30,10 +30,10 @@ def streamed(events: list[Event], shape: ResponseSpec) -> list[dict[str, Any]]:
 
 
 def whole(events: list[Event], shape: ResponseSpec) -> dict[str, Any]:
-    fold = ChatCompletionFold(shape)
+    accumulator = ChatCompletionAccumulator(shape)
     for event in events:
-        fold.feed(event)
-    parsed: dict[str, Any] = json.loads(b"".join(fold.parts()))
+        accumulator.feed(event)
+    parsed: dict[str, Any] = json.loads(b"".join(accumulator.parts()))
     return parsed
 
 
@@ -96,10 +96,10 @@ def test_the_sdks_types_take_the_answer(name: str) -> None:
 
 
 def test_whole_body_is_laid_out_as_recorded() -> None:
-    fold = ChatCompletionFold(plan())
+    accumulator = ChatCompletionAccumulator(plan())
     for event in STOPPED:
-        fold.feed(event)
-    assert b"".join(fold.parts()).decode() == (
+        accumulator.feed(event)
+    assert b"".join(accumulator.parts()).decode() == (
         '{\n  "id": "chatcmpl-1",\n  "object": "chat.completion",\n  "created": 7,\n  "model": "模型",\n'
         '  "choices": [\n    {\n      "index": 0,\n      "message": {\n        "role": "assistant",\n'
         '        "content": "你好 \\"👋🏽\\"\\n",\n        "refusal": null,\n'

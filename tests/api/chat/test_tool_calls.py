@@ -10,7 +10,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from tests.api.events import chunks
 from tests.api.stand_in import script, serving
 
-from myna.api.chat.answer import ChatCompletionFold
+from myna.api.chat.answer import ChatCompletionAccumulator
 from myna.api.chat.chunks import ChatChunkRenderer
 from myna.api.chat.response_spec import ResponseSpec
 from myna.core.conversation import ToolCall, ToolSpec
@@ -63,10 +63,10 @@ def plan(form: str = "hermes", **changes: Any) -> ResponseSpec:
 
 
 def whole(told: list[Event], shape: ResponseSpec) -> dict[str, Any]:
-    fold = ChatCompletionFold(shape)
+    accumulator = ChatCompletionAccumulator(shape)
     for event in told:
-        fold.feed(event)
-    parsed: dict[str, Any] = json.loads(b"".join(fold.parts()))
+        accumulator.feed(event)
+    parsed: dict[str, Any] = json.loads(b"".join(accumulator.parts()))
     ChatCompletion.model_validate(parsed, strict=True)
     return parsed
 

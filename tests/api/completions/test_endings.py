@@ -7,7 +7,7 @@ import pytest
 from openai.types import Completion as SdkCompletion
 from tests.api.events import chunks
 
-from myna.api.completions.answer import CompletionFold
+from myna.api.completions.answer import CompletionAccumulator
 from myna.api.completions.chunks import CompletionChunkRenderer
 from myna.api.completions.convert import CompletionSpec, EncodedPrompt
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
@@ -30,10 +30,10 @@ def streamed(
 def whole(
     events: list[Event], answer: CompletionSpec, prompts: list[EncodedPrompt] | None = None
 ) -> dict[str, Any]:
-    fold = CompletionFold(ID, CREATED, MODEL, prompts or [PROMPT], answer)
+    accumulator = CompletionAccumulator(ID, CREATED, MODEL, prompts or [PROMPT], answer)
     for event in events:
-        fold.feed(event)
-    parsed: dict[str, Any] = json.loads(b"".join(fold.parts()))
+        accumulator.feed(event)
+    parsed: dict[str, Any] = json.loads(b"".join(accumulator.parts()))
     return parsed
 
 
@@ -120,10 +120,10 @@ def test_chunk_bytes_are_those_of_the_recording() -> None:
 
 
 def test_whole_body_is_laid_out_as_recorded() -> None:
-    fold = CompletionFold("cmpl-1", 7, "m", [PROMPT], plan())
+    accumulator = CompletionAccumulator("cmpl-1", 7, "m", [PROMPT], plan())
     for event in STOPPED:
-        fold.feed(event)
-    assert b"".join(fold.parts()).decode() == (
+        accumulator.feed(event)
+    assert b"".join(accumulator.parts()).decode() == (
         '{\n  "id": "cmpl-1",\n  "object": "text_completion",\n  "created": 7,\n  "model": "m",\n'
         '  "choices": [\n    {\n      "text": "你好 👋🏽\\n",\n      "index": 0,\n      "logprobs": null,\n'
         '      "finish_reason": "stop"\n    }\n  ],\n  "usage": {\n    "prompt_tokens": 2,\n'

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from tests.api.messages.wire import accumulated, events_of
 
-from myna.api.messages.answer import MessageFold
+from myna.api.messages.answer import MessageAccumulator
 from myna.api.messages.response_spec import ResponseSpec
 from myna.api.messages.signatures import Unsealer, is_changed
 from myna.api.messages.stream import MessageFraming, MessageRenderer, message_start
@@ -43,10 +43,10 @@ def streamed(events: list[Event], spec: ResponseSpec) -> str:
 
 
 def whole(events: list[Event], spec: ResponseSpec) -> dict[str, Any]:
-    fold = MessageFold(spec)
+    accumulator = MessageAccumulator(spec)
     for event in events:
-        fold.feed(event)
-    parsed: dict[str, Any] = json.loads(b"".join(fold.parts()))
+        accumulator.feed(event)
+    parsed: dict[str, Any] = json.loads(b"".join(accumulator.parts()))
     return parsed
 
 
@@ -150,10 +150,10 @@ def accumulated_leniently(stream: str) -> dict[str, Any]:
 
 
 def test_whole_body_is_laid_out_as_recorded() -> None:
-    fold = MessageFold(PLAIN)
+    accumulator = MessageAccumulator(PLAIN)
     for event in said("你", cached=4):
-        fold.feed(event)
-    assert b"".join(fold.parts()).decode() == (
+        accumulator.feed(event)
+    assert b"".join(accumulator.parts()).decode() == (
         '{"model":"模型","id":"msg_1","type":"message","role":"assistant","content":[{"type":"text",'
         '"text":"你"}],"stop_reason":"end_turn","stop_sequence":null,"stop_details":null,"usage":'
         '{"input_tokens":5,"cache_creation_input_tokens":0,"cache_read_input_tokens":4,"output_tokens":2}}'
@@ -218,10 +218,10 @@ def test_a_hidden_thought_is_in_its_signature() -> None:
 
 
 def test_calls_keep_the_text_of_their_input_and_have_the_same_ids_in_both_endings() -> None:
-    fold = MessageFold(WITH_TOOLS)
+    accumulator = MessageAccumulator(WITH_TOOLS)
     for event in said(CALL, CALL):
-        fold.feed(event)
-    text = b"".join(fold.parts()).decode()
+        accumulator.feed(event)
+    text = b"".join(accumulator.parts()).decode()
     assert '"input":{"path": "ä\\n", "n": [1, 2.5]}' in text
     first, second = (block["id"] for block in json.loads(text)["content"])
     assert first != second

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.api.responses.reading import events_of, followed, without_ids
 
-from myna.api.responses.answer import ResponseFold
+from myna.api.responses.answer import ResponseAccumulator
 from myna.api.responses.output import Output, OutputSpec
 from myna.api.responses.schema import ResponsesRequest
 from myna.api.responses.shapes import new_response
@@ -55,15 +55,15 @@ def spec(*, has_tools: bool, is_summary: bool = False, wants_logprobs: bool = Fa
     return OutputSpec(ItemIds("0" * 16), reader, NAMES, wants_logprobs, is_summary)
 
 
-def fold_of(form: OutputSpec) -> ResponseFold:
-    return ResponseFold(base(), Output(form), "default")
+def fold_of(form: OutputSpec) -> ResponseAccumulator:
+    return ResponseAccumulator(base(), Output(form), "default")
 
 
 def rendered(
     form: OutputSpec, events: Sequence[Event], error: Exception | None = None, *, is_obfuscated: bool = False
 ) -> str:
     renderer = ResponseRenderer(base(), is_obfuscated=is_obfuscated)
-    renderer.fold = fold_of(form)
+    renderer.accumulator = fold_of(form)
     data = b""
     for event in events:
         part = renderer.feed(event)
@@ -75,10 +75,10 @@ def rendered(
 
 
 def whole(form: OutputSpec, events: Sequence[Event]) -> dict[str, Any]:
-    fold = fold_of(form)
+    accumulator = fold_of(form)
     for event in events:
-        fold.feed(event)
-    response: dict[str, Any] = orjson.loads(b"".join(fold.parts()))
+        accumulator.feed(event)
+    response: dict[str, Any] = orjson.loads(b"".join(accumulator.parts()))
     return response
 
 
@@ -179,7 +179,7 @@ def test_a_call_of_a_namespace_has_both_names() -> None:
 
 def test_a_large_answer_is_rendered_in_parts() -> None:
     renderer = ResponseRenderer(base())
-    renderer.fold = fold_of(spec(has_tools=False, wants_logprobs=True))
+    renderer.accumulator = fold_of(spec(has_tools=False, wants_logprobs=True))
     deltas = [TextDelta(0, "x", 1, entry("x") * 4) for _ in range(400)]
     events: list[Event] = [PromptDone(1, 0), *deltas, ChoiceDone(0, "stop", 1, 9)]
     for event in events:

@@ -26,22 +26,22 @@ def router(calls: dict[str, int], links: int = 0) -> Any:
     return made
 
 
-def pending(wanted: str, pick: Any = None) -> Any:
+def pending(wanted: str, choice: Any = None) -> Any:
     return SimpleNamespace(
         metadata=SimpleNamespace(session_id=wanted, internal_request_id="request"),
-        args=[pick],
+        args=[choice],
         future=asyncio.Future(),
         routing_context=SimpleNamespace(should_backoff=False),
     )
 
 
 async def chosen(made: Any, wanted: str) -> list[str]:
-    from myna.fleet.on_ray.pick import Pick
+    from myna.fleet.on_ray.replica_choice import ReplicaChoice
 
-    pick = Pick()
-    ranks = await made.choose_replicas(list(made._by_name.values()), pending(wanted, pick))
+    choice = ReplicaChoice()
+    ranks = await made.choose_replicas(list(made._by_name.values()), pending(wanted, choice))
     names = [one.replica_id for rank in ranks for one in rank]
-    assert pick.replica in ("", *names[:1])
+    assert choice.replica in ("", *names[:1])
     return names
 
 
@@ -81,7 +81,7 @@ async def test_a_request_that_was_given_up_leaves_its_place_in_rays_loop() -> No
 
 def test_what_crosses_to_the_caller_is_not_of_the_routers_module() -> None:
     """Ray copies that module by value: its classes are others in each server."""
-    from myna.fleet.on_ray.pick import Pick
+    from myna.fleet.on_ray.replica_choice import ReplicaChoice
     from myna.fleet.on_ray.router import PrefixRouter
 
-    assert Pick.__module__ != PrefixRouter.__module__
+    assert ReplicaChoice.__module__ != PrefixRouter.__module__

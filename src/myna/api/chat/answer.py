@@ -1,4 +1,4 @@
-"""Whole chat completions: folds events into OpenAI's response body."""
+"""Whole chat completions: accumulates events to OpenAI's response body."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -81,7 +81,7 @@ class ChatCompletion(msgspec.Struct):
     system_fingerprint: str | None
 
 
-class ChatCompletionFold:
+class ChatCompletionAccumulator:
     """Folds events into one response body."""
 
     def __init__(self, spec: ResponseSpec) -> None:

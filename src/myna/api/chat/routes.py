@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from myna.api.chat.answer import ChatCompletionFold
+from myna.api.chat.answer import ChatCompletionAccumulator
 from myna.api.chat.check import check_combinations, check_conversation, check_model_support
 from myna.api.chat.chunks import ChatChunkRenderer
 from myna.api.chat.convert import num_logprobs, requested_tokens, to_conversation, to_response_spec
@@ -66,17 +66,17 @@ async def create_chat_completion(context: RequestContext) -> None:
             service_tier=tier,
             fingerprint=system_fingerprint(model, limits.max_tokens),
         )
-        fold = ChatCompletionFold(spec)
-        store_answer = partial(store, context, request, body, generation.sampling, fold)
+        accumulator = ChatCompletionAccumulator(spec)
+        store_answer = partial(store, context, request, body, generation.sampling, accumulator)
         if request.stream:
             if is_stored:
-                events = StoredStream(events, fold.feed, store_answer)
+                events = StoredStream(events, accumulator.feed, store_answer)
             await response.send_events(events, ChatChunkRenderer(spec))
         else:
-            await collect(events, fold)
+            await collect(events, accumulator)
             if is_stored:
                 await store_answer()
-            await response.send_body(fold.parts())
+            await response.send_body(accumulator.parts())
 
 
 def _prepare(

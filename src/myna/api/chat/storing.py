@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from myna.api.chat.answer import ChatCompletionFold, Choice
+from myna.api.chat.answer import ChatCompletionAccumulator, Choice
 from myna.api.chat.messages import MessageParam
 from myna.api.chat.schema import ChatRequest
 from myna.api.chat.usage import Usage
@@ -55,31 +55,37 @@ async def store(
     request: ChatRequest,
     sent: dict[str, Any],
     sampling: Sampling,
-    fold: ChatCompletionFold,
+    accumulator: ChatCompletionAccumulator,
 ) -> None:
     """Store the answer in the project's stored completions. `sent` is the request's body, `sampling` what was
     used. Never raises: failing to store must not fail the response."""
     writer, project = context.services.store_writer, context.principal.project
     try:
         item, size = list[bytes](), 0
-        parts = item_parts(fold, request, sent, sampling, context.id)
+        parts = item_parts(accumulator, request, sent, sampling, context.id)
         async for part in render_off_loop(parts, context.services.text_threads):
             item.append(part)
             size += len(part)
             if size > writer.max_row_bytes:
                 writer.drop_large()
                 return
-        row = await context.in_text_thread(_row, fold, request, sent, sampling, b"".join(item), project)
+        row = await context.in_text_thread(
+            _row, accumulator, request, sent, sampling, b"".join(item), project
+        )
         await writer.put(project, row.num_bytes, partial(context.services.completions.put, row))
     except Exception:
         log.exception("the answer to %s could not be stored", context.id)
 
 
 def item_parts(
-    fold: ChatCompletionFold, request: ChatRequest, sent: dict[str, Any], sampling: Sampling, request_id: str
+    accumulator: ChatCompletionAccumulator,
+    request: ChatRequest,
+    sent: dict[str, Any],
+    sampling: Sampling,
+    request_id: str,
 ) -> Iterator[bytes]:
     """The JSON of the item; OpenAI's stored completions have another order of keys than responses."""
-    answer = fold.completion()
+    answer = accumulator.completion()
     item = {
         "object": "chat.completion",
         "id": answer.id,
@@ -105,14 +111,14 @@ def item_parts(
 
 
 def _row(
-    fold: ChatCompletionFold,
+    accumulator: ChatCompletionAccumulator,
     request: ChatRequest,
     sent: dict[str, Any],
     sampling: Sampling,
     item: bytes,
     project: str,
 ) -> StoredCompletion:
-    answer = fold.completion()
+    answer = accumulator.completion()
     return StoredCompletion(
         id=answer.id,
         project=project,

@@ -1,4 +1,4 @@
-"""Whole completions: folds the same events as the chunks into OpenAI's response body."""
+"""Whole completions: accumulates the same events as the chunks to OpenAI's response body."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class _PartialChoice:
     reason: str = ""
 
 
-class CompletionFold:
+class CompletionAccumulator:
     """Folds the events of all prompts into one response body."""
 
     def __init__(

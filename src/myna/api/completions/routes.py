@@ -3,7 +3,7 @@
 import time
 from typing import Final
 
-from myna.api.completions.answer import CompletionFold
+from myna.api.completions.answer import CompletionAccumulator
 from myna.api.completions.chunks import CompletionChunkRenderer
 from myna.api.completions.convert import EncodedPrompt, check, limits_of, to_generation, to_spec
 from myna.api.completions.encoding import PromptEncoder
@@ -63,8 +63,8 @@ async def create_completion(context: RequestContext) -> None:
         if request.stream:
             await response.send_events(events, CompletionChunkRenderer(*shape))
         else:
-            fold = await collect(events, CompletionFold(*shape))
-            await response.send_body(fold.parts())
+            accumulator = await collect(events, CompletionAccumulator(*shape))
+            await response.send_body(accumulator.parts())
 
 
 async def _constraint(context: RequestContext, request: CompletionRequest) -> Constraint | None:

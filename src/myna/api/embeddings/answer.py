@@ -15,9 +15,9 @@ _PART_NUMBERS: Final = 16_384  # rendering them takes a millisecond or two
 Vectors = npt.NDArray[np.float32]
 
 
-class EmbeddingFold:
-    """A `streaming.Fold`: folds the events of a request for `num_inputs` vectors of `width` numbers into
-    one response body. With `dimensions`, they are cut to it and scaled to unit length again."""
+class EmbeddingAccumulator:
+    """A `streaming.Accumulator` of `num_inputs` vectors of `width` numbers, for one response body.
+    With `dimensions`, they are cut to it and scaled to unit length again."""
 
     def __init__(
         self, model: str, num_inputs: int, width: int, *, dimensions: int | None, is_base64: bool

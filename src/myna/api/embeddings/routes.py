@@ -3,7 +3,7 @@
 from typing import Final
 
 from myna.accounts.limiting import TokenEstimate
-from myna.api.embeddings.answer import EmbeddingFold
+from myna.api.embeddings.answer import EmbeddingAccumulator
 from myna.api.embeddings.encoding import InputEncoder, check_dimensions
 from myna.api.embeddings.schema import EmbeddingsRequest
 from myna.core.requests import EmbeddingRequest
@@ -38,14 +38,14 @@ async def create_embeddings(context: RequestContext) -> None:
         context.answer_bytes = len(inputs) * width * 4
         estimate = TokenEstimate(job.num_prompt_tokens, 0, is_unbounded=False)
         events = await context.metered(model, estimate, lambda: embedder.embed(job))
-        fold = EmbeddingFold(
+        accumulator = EmbeddingAccumulator(
             card.id,
             len(inputs),
             width,
             dimensions=request.dimensions,
             is_base64=request.encoding_format == "base64",
         )
-        await response.send_body((await collect(events, fold)).parts())
+        await response.send_body((await collect(events, accumulator)).parts())
 
 
 ENDPOINTS: Final = (Endpoint("POST", "/v1/embeddings", create_embeddings, recorded_as="embeddings"),)

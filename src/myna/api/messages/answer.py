@@ -1,4 +1,4 @@
-"""Whole messages: folds events into Anthropic's response body."""
+"""Whole messages: accumulates events to Anthropic's response body."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class MessageResponse(msgspec.Struct):
     usage: Usage
 
 
-class MessageFold:
+class MessageAccumulator:
     """Folds events into one response body."""
 
     def __init__(self, spec: ResponseSpec) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 import orjson
 from starlette.responses import Response
 
-from myna.api.messages.answer import MessageFold
+from myna.api.messages.answer import MessageAccumulator
 from myna.api.messages.convert import marks_cache, to_conversation, to_prompt
 from myna.api.messages.response_spec import ResponseSpec
 from myna.api.messages.schema import MessagesRequest, PromptRequest
@@ -59,7 +59,7 @@ async def create_message(context: RequestContext) -> None:
             framing.accept(message_start(spec, prompt))
             await response.send_events(events, MessageRenderer(spec, framing))
         else:
-            await response.send_body((await collect(events, MessageFold(spec))).parts())
+            await response.send_body((await collect(events, MessageAccumulator(spec))).parts())
 
 
 async def count_tokens(context: RequestContext) -> Response:

@@ -16,7 +16,7 @@ from myna.generation.json_parts import LazyArray, json_parts
 _ITEMS_PER_SLICE: Final = 8
 
 
-class ResponseFold:
+class ResponseAccumulator:
     """Folds events into one response. `response` is the response before anything was generated, `tier` the
     one that serves it."""
 

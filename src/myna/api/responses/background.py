@@ -145,22 +145,22 @@ class _Job:
     async def _generate(self) -> None:
         context, services = self.context, self.context.services
         try:
-            events, fold = await generate(
+            events, accumulator = await generate(
                 context, self.card, self.request, self.items.all, self.response, self.ids
             )
         except MynaError as exc:
             self.is_started.set_result(exc)
             raise
         self.is_started.set_result(None)
-        self.renderer.fold, self.response = fold, fold.response
+        self.renderer.accumulator, self.response = accumulator, accumulator.response
         with contextlib.suppress(DatabaseUnavailable):
             begun = partial(stored_response, self.response, project="")
             body = (await context.in_text_thread(begun)).body
             await services.database_threads.run(services.background.progress, self.run.id, body)
-        storing, num_ready = Storing(context, fold, RequestItems([], []), self.ids), 0
+        storing, num_ready = Storing(context, accumulator, RequestItems([], []), self.ids), 0
         async for event in events:
             if type(event) is Done:
-                fold.note_total(event)
+                accumulator.note_total(event)
                 self.run.is_ending = True
                 await services.background_runs.flush(self.run)
                 row = await context.in_text_thread(storing.row)

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from myna.accounts.sealing import Sealer
-from myna.api.responses.answer import ResponseFold
+from myna.api.responses.answer import ResponseAccumulator
 from myna.api.responses.check import check_input
 from myna.api.responses.context import request_items
 from myna.api.responses.model import NO_OBJECT_TEXT, requested_card
@@ -67,13 +67,15 @@ async def compact_response(context: RequestContext) -> None:
         events = await context.generate(model, [prepared.generation])
         sealer = context.services.sealer
         output = Output(prepared.output_spec(request, ids, sealer))
-        fold = await collect(events, ResponseFold(response, output, tier))
-        await sender.send_body(json_parts(_compacted(fold, items.all, ids, sealer), is_indented=True))
+        accumulator = await collect(events, ResponseAccumulator(response, output, tier))
+        await sender.send_body(json_parts(_compacted(accumulator, items.all, ids, sealer), is_indented=True))
 
 
-def _compacted(fold: ResponseFold, items: Sequence[Item], ids: ItemIds, sealer: Sealer) -> Compaction:
+def _compacted(
+    accumulator: ResponseAccumulator, items: Sequence[Item], ids: ItemIds, sealer: Sealer
+) -> Compaction:
     """The user's messages as they are, and the summary in an opaque token."""
-    said = [item for item in fold.output.items if item.kind == "message"]
+    said = [item for item in accumulator.output.items if item.kind == "message"]
     summary = sealer.seal("".join(item.text for item in said), SUMMARY)
     users = [item for item in items if isinstance(item, MessageItem) and item.role == "user"]
     kind = "compaction"
@@ -82,7 +84,7 @@ def _compacted(fold: ResponseFold, items: Sequence[Item], ids: ItemIds, sealer: 
     def shown(item: MessageItem | None) -> dict[str, object]:
         return dict(end) if item is None else stored_item(item, ids.new)
 
-    finished = fold.finished()
+    finished = accumulator.finished()
     return Compaction(
         finished.id,
         "response.compaction",

@@ -9,7 +9,7 @@ import orjson
 from starlette.responses import Response
 
 from myna.api.responses.context import conversation_not_found, find_references, item_not_found, resolved
-from myna.api.responses.showing import conversation_json, indented, json_response, page_json
+from myna.api.responses.rendering import conversation_json, indented, json_response, page_json
 from myna.api.responses.stored_routes import SCOPE, endpoint
 from myna.core.errors import QuotaExceeded
 from myna.core.stored_responses import ResponseItem, StoredConversation

@@ -8,8 +8,8 @@ from typing import Final
 import orjson
 
 from myna.api.responses.orphans import find_response
+from myna.api.responses.rendering import response_object
 from myna.api.responses.replay import is_last, numbered, replayed
-from myna.api.responses.showing import shown_response
 from myna.core.stored_responses import ACTIVE
 from myna.http.event_format import KEEP_ALIVE
 from myna.request.context import RequestContext
@@ -61,7 +61,7 @@ async def follow(context: RequestContext, response_id: str, after: int) -> Async
         has_ended = row.status not in ACTIVE  # its last events may have been stored meanwhile
         if not has_ended:
             await asyncio.sleep(_POLL_S)
-    events = await context.in_text_thread(lambda: replayed(shown_response(row)))
+    events = await context.in_text_thread(lambda: replayed(response_object(row)))
     last = max(number + 1, len(events) - 1)
     for part in _parts([*events[number + 1 : -1], numbered(events[-1], last)]):
         yield part

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from myna.api.responses.answer import ResponseFold
+from myna.api.responses.answer import ResponseAccumulator
 from myna.api.responses.output import Output
 from myna.api.responses.prepare import prepare
 from myna.api.responses.requester import requester_of
@@ -23,7 +23,7 @@ class Generation(NamedTuple):
     """A response that is being generated."""
 
     events: EventStream
-    fold: ResponseFold
+    accumulator: ResponseAccumulator
 
 
 async def generate(
@@ -50,4 +50,4 @@ async def generate(
         frequency_penalty=used.frequency_penalty,
     )
     output = Output(prepared.output_spec(request, ids, context.services.sealer))
-    return Generation(events, ResponseFold(response, output, tier))
+    return Generation(events, ResponseAccumulator(response, output, tier))

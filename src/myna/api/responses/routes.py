@@ -62,18 +62,18 @@ async def _answer(
         items = await own_items(context, request, response)
         is_kept = request.is_stored and await has_room(context)
         response = replace(response, store=is_kept)
-        events, fold = await generate(context, card, request, items.all, response, ids)
-        renderer.fold = fold
-        storing = Storing(context, fold, items, ids, is_kept=is_kept)
+        events, accumulator = await generate(context, card, request, items.all, response, ids)
+        renderer.accumulator = accumulator
+        storing = Storing(context, accumulator, items, ids, is_kept=is_kept)
         if request.stream:
             if is_kept or request.conversation is not None:
-                events = StoredStream(events, fold.note_total, storing.store)
+                events = StoredStream(events, accumulator.note_total, storing.store)
             await sender.send_events(events, renderer)
         else:
-            await collect(events, fold)
+            await collect(events, accumulator)
             if is_kept or request.conversation is not None:
                 await storing.store()
-            await sender.send_body(fold.parts())
+            await sender.send_body(accumulator.parts())
 
 
 ENDPOINTS: Final = (

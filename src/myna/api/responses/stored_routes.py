@@ -11,7 +11,7 @@ from myna.accounts.principal import Scope
 from myna.api.responses.context import item_not_found
 from myna.api.responses.following import FollowedEvents, follow
 from myna.api.responses.orphans import ended, find_response
-from myna.api.responses.showing import indented, json_response, page_json, response_json, shown_response
+from myna.api.responses.rendering import indented, json_response, page_json, response_json, response_object
 from myna.core.errors import InvalidRequest, NotFound
 from myna.core.stored import MAX_PAGE_BYTES, Order, num_fitting
 from myna.core.stored_responses import ACTIVE, ResponseItem, StoredResponse
@@ -59,7 +59,7 @@ async def cancel_response(context: RequestContext) -> Response:
     """End a background response. One that has ended stays as it is."""
     require(context.principal, SCOPE)
     row, services = await _find(context), context.services
-    shown = await context.in_text_thread(shown_response, row)
+    shown = await context.in_text_thread(response_object, row)
     if not shown["background"]:
         raise InvalidRequest("Cannot cancel a synchronous response.")
     if row.status not in ACTIVE:

@@ -11,7 +11,7 @@ import msgspec
 import orjson
 from msgspec.structs import replace
 
-from myna.api.responses.answer import ResponseFold
+from myna.api.responses.answer import ResponseAccumulator
 from myna.api.responses.context import RequestItems, unlock_conversation
 from myna.api.responses.shapes import Response
 from myna.core.stored_responses import ResponseItem, ResponseStatus, StoredResponse
@@ -42,7 +42,7 @@ class Storing:
     gets its items."""
 
     context: RequestContext
-    fold: ResponseFold
+    accumulator: ResponseAccumulator
     items: RequestItems
     ids: ItemIds
     is_kept: bool = True
@@ -74,9 +74,9 @@ class Storing:
 
     def row(self) -> StoredResponse | None:
         """The response when it has ended; None if it is too large to be stored. Slow for a large one."""
-        response, room = self.fold.finished(), self.context.services.store_writer.max_row_bytes
+        response, room = self.accumulator.finished(), self.context.services.store_writer.max_row_bytes
         output = list[ResponseItem]()
-        for item in self.fold.output.items:
+        for item in self.accumulator.output.items:
             json = _json(item.rendered(), room)
             room -= len(json)
             if room < 0:

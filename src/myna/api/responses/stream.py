@@ -8,7 +8,7 @@ import msgspec
 import orjson
 from msgspec.structs import replace
 
-from myna.api.responses.answer import ResponseFold, failed
+from myna.api.responses.answer import ResponseAccumulator, failed
 from myna.api.responses.open_items import OpenItem
 from myna.api.responses.output import Change, ItemAdded, ItemDelta, ItemDone
 from myna.api.responses.shapes import OutputMessage, OutputReasoning, Response, has_encoded_echoes
@@ -38,10 +38,10 @@ class _Frame:
 
 
 class ResponseRenderer:
-    """A `streaming.ChunkRenderer`. `fold` is set before the first event."""
+    """A `streaming.ChunkRenderer`. `accumulator` is set before the first event."""
 
     def __init__(self, response: Response, *, is_obfuscated: bool = False) -> None:
-        self.fold: ResponseFold | None = None
+        self.accumulator: ResponseAccumulator | None = None
         self._response = response
         self._has_long_echo = has_encoded_echoes(response)
         self._obfuscator = Obfuscator() if is_obfuscated else None
@@ -56,13 +56,13 @@ class ResponseRenderer:
         if plain is not None and type(event) is TextDelta and not event.is_thought:
             plain.texts.append(event.text)
             return self._delta(event.text, b',"logprobs":[]')
-        fold = self.fold
-        if fold is None:
-            raise RuntimeError("the renderer has no fold yet")
-        changes = fold.feed(event)
-        parts = self._rendered(fold, changes, event)
+        accumulator = self.accumulator
+        if accumulator is None:
+            raise RuntimeError("the renderer has no accumulator yet")
+        changes = accumulator.feed(event)
+        parts = self._rendered(accumulator, changes, event)
         shows_response = type(event) is Done or not self._has_begun
-        is_large = (self._has_long_echo and shows_response) or _is_large(fold, changes, event)
+        is_large = (self._has_long_echo and shows_response) or _is_large(accumulator, changes, event)
         return parts if is_large else b"".join(parts)
 
     def end(self) -> bytes:
@@ -82,7 +82,7 @@ class ResponseRenderer:
         """The error, which the SDKs raise, and the failed response, which Codex looks for."""
         body: Any = error_body(exc, request_id)["error"]
         error = {key: body[key] for key in ("type", "code", "message", "param")}
-        response = self.fold.response if self.fold is not None else self._response
+        response = self.accumulator.response if self.accumulator is not None else self._response
         end = failed(response, exc, error["message"])
         parts = [
             *self._begin(response),
@@ -91,18 +91,20 @@ class ResponseRenderer:
         ]
         return b"".join(parts)
 
-    def _rendered(self, fold: ResponseFold, changes: Sequence[Change], event: Event) -> Iterator[bytes]:
-        yield from self._begin(fold.response)
+    def _rendered(
+        self, accumulator: ResponseAccumulator, changes: Sequence[Change], event: Event
+    ) -> Iterator[bytes]:
+        yield from self._begin(accumulator.response)
         for change in changes:
             match change:
                 case ItemAdded():
-                    yield from self._added(fold, change.item)
+                    yield from self._added(accumulator, change.item)
                 case ItemDelta():
                     yield from self._grown(change)
                 case ItemDone():
                     yield from self._closed(change.item)
         if type(event) is Done:
-            end = fold.finished()
+            end = accumulator.finished()
             yield from self._event(f"response.{end.status}", response=end)
 
     def _begin(self, response: Response) -> Iterator[bytes]:
@@ -114,11 +116,11 @@ class ResponseRenderer:
             yield from self._event("response.created", response=response)
         yield from self._event("response.in_progress", response=response)
 
-    def _added(self, fold: ResponseFold, item: OpenItem) -> Iterator[bytes]:
+    def _added(self, accumulator: ResponseAccumulator, item: OpenItem) -> Iterator[bytes]:
         yield from self._event("response.output_item.added", item=item.begun(), output_index=item.index)
         if item.kind == "message":
             yield from self._part("response.content_part.added", item, part=_EMPTY_TEXT)
-            self._plain = item if fold.output.is_plain else None
+            self._plain = item if accumulator.output.is_plain else None
             self._frame = _frame("output_text", item, b'"content_index":0,')
         elif item.kind in _CALLS:
             self._frame = _frame(_CALLS[item.kind], item)
@@ -217,10 +219,10 @@ def _frame(kind: str, item: OpenItem, start: bytes = b"", end: bytes = b"") -> _
     )
 
 
-def _is_large(fold: ResponseFold, changes: Sequence[Change], event: Event) -> bool:
+def _is_large(accumulator: ResponseAccumulator, changes: Sequence[Change], event: Event) -> bool:
     """Whether rendering this takes long."""
     if type(event) is Done:
-        return any(_is_large_item(item) for item in fold.output.items)
+        return any(_is_large_item(item) for item in accumulator.output.items)
     for change in changes:
         match change:
             case ItemDelta() if len(change.entries) > per_slice(change.entries):

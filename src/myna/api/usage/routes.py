@@ -7,7 +7,7 @@ from typing import Final, cast
 import orjson
 from starlette.responses import Response
 
-from myna.api.usage import show
+from myna.api.usage import rendering
 from myna.api.usage.query import GROUPS, NAMES, Query, Span, filter_of, span_of
 from myna.core.errors import InvalidRequest, NotFound
 from myna.core.ledger import OUTCOMES, Dimension, LedgerStore, Outcome, UsageFilter, UsageSum
@@ -36,8 +36,8 @@ async def completions(context: RequestContext) -> Response:
     else:
         tiers = [*dict.fromkeys((*group_by, "service_tier"))]
         span, by_tier = await _buckets(context, query, tiers, embeds=False)
-        sums = show.split_by_batch(by_tier, is_batch, keeps_tier="service_tier" in group_by)
-    return _json(show.page(span, show.completion_results(sums, group_by)))
+        sums = rendering.split_by_batch(by_tier, is_batch, keeps_tier="service_tier" in group_by)
+    return _json(rendering.page(span, rendering.completion_results(sums, group_by)))
 
 
 async def embeddings(context: RequestContext) -> Response:
@@ -46,7 +46,7 @@ async def embeddings(context: RequestContext) -> Response:
     query = Query(context.request.query_params, (*_SPAN, "limit", "page"))
     group_by = query.choices("group_by", _EMBEDDING_GROUPS)
     span, sums = await _buckets(context, query, group_by, embeds=True)
-    return _json(show.page(span, show.embedding_results(sums)))
+    return _json(rendering.page(span, rendering.embedding_results(sums)))
 
 
 async def costs(context: RequestContext) -> Response:
@@ -59,7 +59,7 @@ async def costs(context: RequestContext) -> Response:
     group_by = query.choices("group_by", ("project_id", "api_key_id", "line_item"))
     wanted = filter_of(query, context.principal, span.start_s, span.end_s)
     names = ["model" if name == "line_item" else name for name in group_by]
-    return _json(show.page(span, show.cost_results(await _sums(context, wanted, _DAY_S, names))))
+    return _json(rendering.page(span, rendering.cost_results(await _sums(context, wanted, _DAY_S, names))))
 
 
 async def export(context: RequestContext) -> Response:
@@ -98,7 +98,7 @@ async def requests(context: RequestContext) -> Response:
     )
     if page is None:
         raise NotFound(f"No request {after!r} in the ledger.", param="after", code="not_found")
-    data = [show.request_item(row) for row in page.rows]
+    data = [rendering.request_item(row) for row in page.rows]
     first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     return _json(
         {"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": page.has_more}
@@ -130,7 +130,7 @@ async def _buckets(
     by_endpoint = await context.services.database_threads.run(
         _store(context).sums, wanted, width_s, [*_dimensions(group_by), "endpoint"]
     )
-    return span, show.split_by_endpoint(by_endpoint, embeds=embeds)
+    return span, rendering.split_by_endpoint(by_endpoint, embeds=embeds)
 
 
 async def _sums(

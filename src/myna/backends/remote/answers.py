@@ -139,12 +139,13 @@ class AnswerReader:
 
     def __init__(self, upstream: str, *, model: str = "", hides_usage: bool = False) -> None:
         self.upstream = upstream
-        self._model = rb"\g<1>" + msgspec.json.encode(model).replace(b"\\", rb"\\") if model else b""
+        self._model = msgspec.json.encode(model) if model else b""
         self._hides_usage = hides_usage
         self._buffer = bytearray()
         self._num_searched = 0
         self._usage: _Usage | None = None
         self._num_tokens: dict[int, int] = {}
+        self._num_counted = 0
         self._ends: dict[int, str] = {}
         self.is_done = False
         self.failure: UpstreamFailed | None = None
@@ -155,28 +156,17 @@ class AnswerReader:
         reported by the upstream set `failure`, after the events before them."""
         if self.is_done:
             return None
-        buffer = self._buffer
-        buffer += data
-        if b"\r" in data:
-            buffer[:] = buffer.replace(b"\r\n", b"\n")
-            self._num_searched = 0
-        end = buffer.rfind(b"\n\n", max(0, self._num_searched - 1))
-        if end < 0:
-            self._num_searched = len(buffer)
-            if len(buffer) > _MAX_EVENT_BYTES:
-                self.failure = self.failed("sent an event that does not end")
+        events = self._complete_events(data)
+        if not events:
             return None
-        events = bytes(buffer[:end])
-        del buffer[: end + 2]
-        self._num_searched = 0
-        num_before = sum(self._num_tokens.values())
+        num_before = self._num_counted
         kept: list[bytes] = []
         try:
-            kept.extend(map(self._take, events.split(b"\n\n")))  # including those before one that fails
+            kept.extend(map(self._take, events))  # including those before one that fails
         except UpstreamFailed as exc:
             self.failure = exc
         chunk = b"".join(kept)
-        return WireChunk(chunk, sum(self._num_tokens.values()) - num_before) if chunk else None
+        return WireChunk(chunk, self._num_counted - num_before) if chunk else None
 
     def finish(self) -> list[Event]:
         """The final events of a stream. Raises `UpstreamFailed` if it broke off."""
@@ -190,11 +180,32 @@ class AnswerReader:
             raise self.failed("sent an answer that is not a JSON object")
         self._note(self._read(body))
         if self._model:
-            body = _MODEL.sub(self._model, body, count=1)
+            body = self._renamed(body)
         return [WireChunk(body, 0), *self._totals()]
 
     def failed(self, how: str) -> UpstreamFailed:
         return UpstreamFailed(f"The upstream {self.upstream!r} {how}.")
+
+    def _complete_events(self, data: bytes) -> list[bytes]:
+        """The events that end with this data, without the empty line between them."""
+        buffer = self._buffer
+        if not buffer and data.endswith(b"\n\n") and b"\r" not in data:  # as nearly always
+            return data[:-2].split(b"\n\n")
+        may_end_line = b"\r" in data or buffer.endswith(b"\r")
+        buffer += data
+        if may_end_line:
+            buffer[:] = buffer.replace(b"\r\n", b"\n")
+            self._num_searched = 0
+        end = buffer.rfind(b"\n\n", max(0, self._num_searched - 1))
+        if end < 0:
+            self._num_searched = len(buffer)
+            if len(buffer) > _MAX_EVENT_BYTES:
+                self.failure = self.failed("sent an event that does not end")
+            return []
+        events = bytes(buffer[:end])
+        del buffer[: end + 2]
+        self._num_searched = 0
+        return events.split(b"\n\n")
 
     def _take(self, event: bytes) -> bytes:
         """The event to pass to the client; may be empty."""
@@ -213,12 +224,18 @@ class AnswerReader:
         if self._hides_usage:
             if answer.usage is not None and not answer.choices:
                 return b""
-            event = _NO_USAGE.sub(b"", event, count=1)
+            if b'"usage"' in event:
+                event = _NO_USAGE.sub(b"", event, count=1)
         if self._model:
-            event = _MODEL.sub(self._model, event, count=1)
+            event = self._renamed(event)
         if answer.type is not None:
             self.is_done = answer.type in self._last_events
         return event + b"\n\n"
+
+    def _renamed(self, text: bytes) -> bytes:
+        """The text with the model's name that the client used."""
+        found = _MODEL.search(text)
+        return text if found is None else text[: found.end(1)] + self._model + text[found.end() :]
 
     def _payload(self, event: bytes) -> bytes | None:
         """An event's data; None if it has none, such as a comment."""
@@ -255,6 +272,7 @@ class AnswerReader:
             delta, index = choice.delta, choice.index
             if (delta is not None and (delta.content or delta)) or choice.text or choice.message:
                 self._num_tokens[index] = self._num_tokens.get(index, 0) + 1
+                self._num_counted += 1
             if choice.finish_reason:
                 self._ends[index] = choice.finish_reason
 
@@ -264,12 +282,13 @@ class AnswerReader:
             self._usage = answer.response.usage
         if kind.endswith(".delta"):
             self._num_tokens[0] = self._num_tokens.get(0, 0) + 1
+            self._num_counted += 1
         elif kind in _RESPONSE_ENDS:
             self._ends[0] = _RESPONSE_ENDS[kind]
 
     def _totals(self) -> list[Event]:
         events: list[Event] = []
-        usage, num_tokens = self._usage, sum(self._num_tokens.values())
+        usage, num_tokens = self._usage, self._num_counted
         if usage is not None:
             prompt = usage.prompt_tokens_details or usage.input_tokens_details or _PromptDetails()
             num_prompt_tokens = max(0, usage.prompt_tokens, usage.input_tokens)

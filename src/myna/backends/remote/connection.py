@@ -1,31 +1,39 @@
-"""HTTP/1.1 connections to upstreams, for httpcore's pool. httpcore's own connections parse in Python, which
-takes longer than all else that is done with a relayed event; these use llhttp, as the server does."""
+"""HTTP/1.1 connections to one upstream, kept between requests. A library that parses in Python, or that calls
+Python for each chunk, costs more than all else that is done with a relayed event; this uses llhttp."""
 
 import asyncio
 import re
 import ssl
-import time
-from collections.abc import AsyncIterable, AsyncIterator
-from enum import Enum, auto
+from collections import deque
+from collections.abc import Iterable
+from time import monotonic
 from typing import Final, cast
+from urllib.parse import urlsplit
 
-import httpcore2
 import httptools
 
+Header = tuple[bytes, bytes]
+
 _MAX_HEAD_BYTES: Final = 100 << 10
-_MAX_AHEAD_BYTES: Final = 64 << 10
+_MAX_AHEAD_BYTES: Final = 1 << 20
+_READ_BYTES: Final = 64 << 10
 _NOT_IN_HEAD: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-class _Channel(asyncio.Protocol):
+class ProtocolError(Exception):
+    """A message that is not valid in HTTP/1.1, or more than was asked for."""
+
+
+class _Connection(asyncio.Protocol):
     """A transport with its parser: one response after another. What arrived before it broke is read first."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._changed = asyncio.Event()
-        self._parts: list[bytes] = []
-        self._num_ahead = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._parts: deque[bytes] = deque()
+        self.num_ahead = 0
+        self._is_paused = False
         self._num_head_bytes = 0
         self._ends_with_connection = False
         self._failure: Exception | None = None
@@ -33,36 +41,36 @@ class _Channel(asyncio.Protocol):
         self._is_complete = False
         self.is_closed = False
         self.is_reusable = False
+        self.expires_at = 0.0
         self.status = 0  # of the final response, once its head has arrived
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.headers: list[Header] = []
 
-    def ask(self, request: bytes) -> None:
-        """Send a request. Its response can be read from now on; the one before it must be complete."""
+    async def ask(self, request: bytes) -> None:
+        """Send a request, and wait for the response's head. The one before it must be complete."""
         assert self._transport is not None
         self._is_asked = True
         self._is_complete = self.is_reusable = False
         self.status = self._num_head_bytes = 0
         self.headers = []
         self._transport.write(request)
-
-    async def head(self) -> None:
-        """Wait for the response's head."""
         while not self.status:
-            if self._failure is not None:
-                raise self._failure
             await self._wait()
 
     async def read(self) -> bytes:
-        """What has arrived of the body, or the next that does; empty at its end."""
-        while not (self._parts or self._is_complete):
-            if self._failure is not None:
-                raise self._failure
+        """What has arrived of the body, or the next that does, up to about 64 KiB; empty at its end."""
+        parts = self._parts
+        while not parts:
+            if self._is_complete:
+                return b""
             await self._wait()
-        data = b"".join(self._parts)
-        self._parts.clear()
-        if self._num_ahead >= _MAX_AHEAD_BYTES and self._transport is not None and not self.is_closed:
+        data = parts.popleft()
+        while parts and len(data) < _READ_BYTES:
+            data += parts.popleft()
+        self.num_ahead -= len(data)
+        if self._is_paused and self.num_ahead < _MAX_AHEAD_BYTES and not self.is_closed:
+            assert self._transport is not None
+            self._is_paused = False
             self._transport.resume_reading()
-        self._num_ahead = 0
         return data
 
     def abort(self) -> None:
@@ -84,21 +92,22 @@ class _Channel(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
-            self._fail(httpcore2.RemoteProtocolError(str(exc)))
+            self._fail(ProtocolError(str(exc)))
         if not self.status and self._num_head_bytes > _MAX_HEAD_BYTES:
-            self._fail(httpcore2.RemoteProtocolError("the head does not end"))
-        if self._num_ahead >= _MAX_AHEAD_BYTES and not self.is_closed:
+            self._fail(ProtocolError("the head does not end"))
+        if self.num_ahead >= _MAX_AHEAD_BYTES and not self.is_closed:
             assert self._transport is not None
+            self._is_paused = True
             self._transport.pause_reading()
-        self._changed.set()
+        self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         was_aborted, self.is_closed, self.is_reusable = self.is_closed, True, False
         if exc is None and self.status and self._ends_with_connection and not was_aborted:
             self._is_complete = True
         elif not self._is_complete:
-            self._failure = self._failure or httpcore2.ReadError(str(exc or "the connection was closed"))
-        self._changed.set()
+            self._failure = self._failure or ConnectionError(str(exc or "the connection was closed"))
+        self._wake()
 
     # the parser's callbacks
 
@@ -117,7 +126,7 @@ class _Channel(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         self._parts.append(data)
-        self._num_ahead += len(data)
+        self.num_ahead += len(data)
 
     def on_message_complete(self) -> None:
         if self.status:
@@ -126,136 +135,135 @@ class _Channel(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._is_complete:  # raised, so that nothing of it is parsed
-            raise httpcore2.RemoteProtocolError("a response that nobody asked for")
+            raise ProtocolError("a response that nobody asked for")
 
     def _fail(self, failure: Exception) -> None:
         self._failure = self._failure or failure
         self.abort()
 
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
     async def _wait(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
+        """Wait until more arrives. Raises the connection's failure."""
+        if self._failure is not None:
+            raise self._failure
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
 
 
-class _State(Enum):
-    NEW = auto()
-    ACTIVE = auto()
-    IDLE = auto()
-    CLOSED = auto()
+class Response:
+    """A response whose head has arrived."""
 
+    def __init__(self, connection: _Connection, pool: "ConnectionPool") -> None:
+        self.status: Final = connection.status
+        self.headers: Final = connection.headers
+        self._connection: _Connection | None = connection
+        self._pool = pool
 
-class UpstreamConnection(httpcore2.AsyncConnectionInterface):
-    """One connection, which is opened by its first request. It is kept for `keep_alive_s` after each."""
-
-    def __init__(self, origin: httpcore2.Origin, context: ssl.SSLContext | None, keep_alive_s: float) -> None:
-        self._origin = origin
-        self._context = context
-        self._keep_alive_s = keep_alive_s
-        self._expires_at = 0.0
-        self._state = _State.NEW
-        self._channel = _Channel()
-
-    async def handle_async_request(self, request: httpcore2.Request) -> httpcore2.Response:
-        if self._state not in (_State.NEW, _State.IDLE):
-            raise httpcore2.ConnectionNotAvailable
-        is_new, self._state = self._state is _State.NEW, _State.ACTIVE
-        channel = self._channel
-        try:
-            data = await _encoded(request)
-            if is_new:
-                await self._connect(request.extensions["timeout"]["connect"])
-            channel.ask(data)
-            await channel.head()
-        except BaseException:
-            await self.aclose()
-            raise
-        return httpcore2.Response(channel.status, headers=channel.headers, content=_Body(self, channel))
+    async def read(self) -> bytes:
+        """The next part of the body; empty at its end, and after `release`. Raises `ProtocolError` or
+        `OSError`."""
+        return b"" if self._connection is None else await self._connection.read()
 
     def release(self) -> None:
-        """The response is not read any further."""
-        if self._channel.is_reusable:
-            self._state = _State.IDLE
-            self._expires_at = time.monotonic() + self._keep_alive_s
-        else:
-            self._close()
+        """It is not read any further: the connection is kept if all of it was read, or else closed, which ends
+        a `read` that waits. Idempotent."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.release(connection)
 
-    async def aclose(self) -> None:
-        self._close()
 
-    def can_handle_request(self, origin: httpcore2.Origin) -> bool:
-        return origin == self._origin
+class ConnectionPool:
+    """Connections to the server of `url`; `context` is for TLS. Up to `max_idle` are kept for `keep_alive_s`
+    after each response."""
 
-    def is_connected(self) -> bool:
-        return self._state in (_State.ACTIVE, _State.IDLE)
+    def __init__(
+        self,
+        url: str,
+        context: ssl.SSLContext | None,
+        *,
+        max_idle: int,
+        keep_alive_s: float,
+        connect_s: float,
+    ) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        self._host, self._port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+        self._root = parts.path.rstrip("/").encode("ascii")
+        self._own_headers = [(b"Host", parts.netloc.encode("ascii"))]
+        self._context = context
+        self._max_idle = max_idle
+        self._keep_alive_s = keep_alive_s
+        self._connect_s = connect_s
+        self._open: set[_Connection] = set()
+        self._idle: deque[_Connection] = deque()  # the least recently used first
 
-    def is_available(self) -> bool:
-        return self._state is _State.IDLE
+    @property
+    def num_open(self) -> int:
+        return len(self._open)
 
-    def has_expired(self) -> bool:
-        is_over = self._channel.is_closed or time.monotonic() > self._expires_at
-        return self._state is _State.IDLE and is_over
+    @property
+    def num_idle(self) -> int:
+        return len(self._idle)
 
-    def is_idle(self) -> bool:
-        return self._state is _State.IDLE
-
-    def is_closed(self) -> bool:
-        return self._state is _State.CLOSED
-
-    def info(self) -> str:
-        return f"{self._origin}, {self._state.name}"
-
-    async def _connect(self, timeout_s: float) -> None:
-        host, port = self._origin.host.decode("ascii"), self._origin.port
+    async def ask(self, method: bytes, path: str, headers: Iterable[Header], body: bytes = b"") -> Response:
+        """Send a request for `path` below the url, and wait for the response's head. Raises `ProtocolError`
+        or `OSError`, but no `TimeoutError`."""
+        head = [b"%b %b/%b HTTP/1.1" % (method, self._root, path.encode("ascii"))]
+        head += [b"%b: %b" % header for header in (*self._own_headers, *headers)]
+        if b" " in self._root or any(map(_NOT_IN_HEAD.search, head)):
+            raise ProtocolError("the request's head has characters that it can't have")
+        connection = self._kept() or await self._connect()
         try:
-            async with asyncio.timeout(timeout_s):
-                await asyncio.get_running_loop().create_connection(
-                    lambda: self._channel, host, port, ssl=self._context
+            await connection.ask(b"\r\n".join([*head, b"", body]))
+        except BaseException:
+            self.release(connection)
+            raise
+        return Response(connection, self)
+
+    def release(self, connection: _Connection) -> None:
+        """Keep the connection if another request can follow, or else close it. What was not read of a
+        response would be the beginning of the next one."""
+        if connection.is_reusable and not connection.num_ahead and self._max_idle:
+            connection.expires_at = monotonic() + self._keep_alive_s
+            self._idle.append(connection)
+            if len(self._idle) > self._max_idle:
+                self._close(self._idle.popleft())
+        else:
+            self._close(connection)
+
+    def close(self) -> None:
+        """Close all connections, also those in use; keep none from now on. Idempotent."""
+        self._max_idle = 0
+        self._idle.clear()
+        for connection in list(self._open):
+            self._close(connection)
+
+    def _kept(self) -> _Connection | None:
+        """The connection that was used last. Those that can't be used any more are closed."""
+        idle, now = self._idle, monotonic()
+        while idle and (idle[0].is_closed or idle[0].expires_at < now):
+            self._close(idle.popleft())
+        while idle:
+            connection = idle.pop()
+            if not connection.is_closed:
+                return connection
+            self._close(connection)
+        return None
+
+    async def _connect(self) -> _Connection:
+        try:
+            async with asyncio.timeout(self._connect_s):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    _Connection, self._host, self._port, ssl=self._context
                 )
         except TimeoutError as exc:
-            raise httpcore2.ConnectTimeout(str(exc)) from exc
-        except OSError as exc:
-            raise httpcore2.ConnectError(str(exc)) from exc
+            raise ConnectionError("it took too long to connect") from exc
+        self._open.add(connection)
+        return connection
 
-    def _close(self) -> None:
-        self._state = _State.CLOSED
-        self._channel.abort()
-
-
-class _Body:
-    """A response's body, in pieces as large as what has arrived."""
-
-    def __init__(self, connection: UpstreamConnection, channel: _Channel) -> None:
-        self._connection = connection
-        self._channel = channel
-        self._is_released = False
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while data := await self._channel.read():
-            yield data
-
-    async def aclose(self) -> None:
-        if not self._is_released:
-            self._is_released = True
-            self._connection.release()
-
-
-class UpstreamPool(httpcore2.AsyncConnectionPool):
-    """httpcore's pool, with connections of this module."""
-
-    def __init__(self, context: ssl.SSLContext | None, *, max_idle: int, keep_alive_s: float) -> None:
-        super().__init__(context, max_connections=None, max_keepalive_connections=max_idle)
-        self._context = context
-        self._keep_alive_s = keep_alive_s
-
-    def create_connection(self, origin: httpcore2.Origin) -> UpstreamConnection:
-        return UpstreamConnection(origin, self._context, self._keep_alive_s)
-
-
-async def _encoded(request: httpcore2.Request) -> bytes:
-    lines = [b"%b %b HTTP/1.1" % (request.method, request.url.target)]
-    lines += [b"%b: %b" % header for header in request.headers]
-    if b" " in request.url.target or any(map(_NOT_IN_HEAD.search, lines)):
-        raise httpcore2.LocalProtocolError("the request's head has characters that it can't have")
-    assert isinstance(request.stream, AsyncIterable)
-    body = b"".join([part async for part in request.stream])
-    return b"\r\n".join([*lines, b"", body])
+    def _close(self, connection: _Connection) -> None:
+        self._open.discard(connection)
+        connection.abort()

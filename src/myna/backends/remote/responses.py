@@ -4,8 +4,9 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-import httpcore2
 import msgspec
+
+from myna.backends.remote.connection import Response
 
 _MAX_MODELS: Final = 10_000
 _MAX_NAME: Final = 256
@@ -20,10 +21,10 @@ class _Listing(msgspec.Struct):
     data: list[_Listed]
 
 
-async def read_body(response: httpcore2.Response, limit: int) -> bytes:
+async def read_body(response: Response, limit: int) -> bytes:
     """The body, up to `limit` bytes."""
     body = bytearray()
-    async for data in response.aiter_stream():
+    while data := await response.read():
         body += data
         if len(body) > limit:
             break
@@ -39,11 +40,11 @@ def read_listing(body: bytes) -> dict[str, int]:
     }
 
 
-def header(response: httpcore2.Response, name: bytes) -> bytes:
+def header(response: Response, name: bytes) -> bytes:
     return next((value.strip() for key, value in response.headers if key.lower() == name), b"")
 
 
-def retry_after_s(response: httpcore2.Response) -> float | None:
+def retry_after_s(response: Response) -> float | None:
     """When to retry, in any of the forms that servers use."""
     text = header(response, b"retry-after").decode("ascii", "replace")
     try:

@@ -14,7 +14,7 @@ import orjson
 
 from myna import __version__
 from myna.backends.remote.answers import AnswerReader, MessagesReader
-from myna.backends.remote.connection import UpstreamPool
+from myna.backends.remote.connection import ConnectionPool, Response
 from myna.backends.remote.cooldown import Cooldown
 from myna.backends.remote.responses import header, read_body, read_listing, retry_after_s
 from myna.backends.remote.section import UpstreamConfig
@@ -51,7 +51,7 @@ class Upstream:
         self.config = config
         self._on_free = on_free
         self._key: str | None = None
-        self._pool: UpstreamPool | None = None
+        self._pool: ConnectionPool | None = None
         self._opening = asyncio.Lock()
         self._takes_stream_options = True
         self.num_running = 0
@@ -91,7 +91,7 @@ class Upstream:
                         read_listing, await read_body(response, _MAX_LISTING_BYTES)
                     )
                 finally:
-                    await response.aclose()
+                    response.release()
         except TimeoutError as exc:
             raise self._timed_out() from exc
         except BROKEN as exc:
@@ -106,7 +106,7 @@ class Upstream:
         """Close its connections. Idempotent."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            await pool.aclose()
+            pool.close()
 
     async def _ask(self, request: RelayRequest, model: str) -> RelayedStream:
         timeout_s = self.config.timeout_s
@@ -120,12 +120,12 @@ class Upstream:
                         refused = await self._refusal(response)
                         if counts and b"stream_options" in refused.body and refused.status in (400, 422):
                             self._takes_stream_options = False
-                            await response.aclose()
+                            response.release()
                             return await self._ask(request, model)
                         raise refused
                     self._check_head(response, is_stream=request.is_stream)
                 except BaseException:
-                    await response.aclose()
+                    response.release()
                     raise
         except TimeoutError as exc:
             raise self._timed_out() from exc
@@ -161,14 +161,11 @@ class Upstream:
         body: bytes,
         request_id: str,
         more: Mapping[str, str] = MappingProxyType({}),
-    ) -> httpcore2.Response:
+    ) -> Response:
         if self._pool is None or self._key is None:
             await self._open()
-        pool = self._pool
-        assert pool is not None
-        url = httpcore2.URL(f"{self.config.url.rstrip('/')}/{path}")
+        assert self._pool is not None
         headers = [
-            (b"Host", url.host if url.port is None else b"%b:%d" % (url.host, url.port)),
             (b"User-Agent", b"myna/" + __version__.encode("ascii")),
             (b"Accept-Encoding", b"identity"),
         ]
@@ -183,11 +180,7 @@ class Upstream:
             # OpenAI accepts any text in the first; some servers only accept a UUID in the second.
             headers.append((b"X-Client-Request-Id", request_id.encode("ascii")))
             headers.append((b"X-Request-Id", request_id.removeprefix("req_").encode("ascii")))
-        timeouts = {"connect": min(_CONNECT_S, self.config.timeout_s)}
-        request = httpcore2.Request(
-            method, url, headers=headers, content=body, extensions={"timeout": timeouts}
-        )
-        return await pool.handle_async_request(request)
+        return await self._pool.ask(method, path, headers, body)
 
     async def _open(self) -> None:
         """Read the key and the trusted certificates."""
@@ -201,11 +194,15 @@ class Upstream:
             if self._pool is None:
                 is_tls = self.config.url.startswith("https:")
                 context = await asyncio.to_thread(httpcore2.default_ssl_context) if is_tls else None
-                self._pool = UpstreamPool(
-                    context, max_idle=self.config.max_requests, keep_alive_s=_KEEP_ALIVE_S
+                self._pool = ConnectionPool(
+                    self.config.url,
+                    context,
+                    max_idle=self.config.max_requests,
+                    keep_alive_s=_KEEP_ALIVE_S,
+                    connect_s=min(_CONNECT_S, self.config.timeout_s),
                 )
 
-    async def _refusal(self, response: httpcore2.Response) -> UpstreamRefused:
+    async def _refusal(self, response: Response) -> UpstreamRefused:
         """The upstream's rejection of the request. Raises another error if it is not the client's mistake."""
         status = response.status
         if status in _REFUSES_KEY:
@@ -229,7 +226,7 @@ class Upstream:
             retry_after_s=wait_s,
         )
 
-    def _check_head(self, response: httpcore2.Response, *, is_stream: bool) -> None:
+    def _check_head(self, response: Response, *, is_stream: bool) -> None:
         if header(response, b"content-encoding") not in (b"", b"identity"):
             raise self._failed("compresses its answers, although it was asked not to")
         kind = header(response, b"content-type").split(b";")[0].strip().lower()

@@ -13,7 +13,7 @@ from myna.core.requests import ModelRequest
 from myna.fleet.messages import ANSWER_S, HEARTBEAT_S, Description, decode_description
 from myna.fleet.model_head import ModelHead, decode_head
 from myna.fleet.on_ray.deployment import APP_PREFIX, DEPLOYMENT
-from myna.fleet.on_ray.pick import Pick
+from myna.fleet.on_ray.replica_choice import ReplicaChoice
 from myna.fleet.on_ray.router import pinned, session_id
 from myna.fleet.replicas import LinkStream, NotAnswering
 
@@ -48,11 +48,13 @@ class RayReplicas:
         self._leaving: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager
-    async def choose(self, session: str, avoided: Sequence[str], home: str) -> AsyncIterator[_Chosen]:
-        handle = self._handle.options(method_name="run", session_id=session_id(session, home, avoided))
-        pick = Pick()
-        place = handle.choose_replica(pick)
-        selection = await _answered(asyncio.create_task(place.__aenter__()), pick)
+    async def choose(self, session: str, avoided: Sequence[str], last_replica: str) -> AsyncIterator[_Chosen]:
+        handle = self._handle.options(
+            method_name="run", session_id=session_id(session, last_replica, avoided)
+        )
+        choice = ReplicaChoice()
+        place = handle.choose_replica(choice)
+        selection = await _answered(asyncio.create_task(place.__aenter__()), choice)
         try:
             yield _Chosen(handle, selection)
         finally:  # in a task of its own, since a replica that hangs doesn't answer that either
@@ -76,13 +78,13 @@ class RayReplicas:
         return tokens
 
 
-async def _answered(choosing: asyncio.Task[Any], pick: Pick) -> Any:
+async def _answered(choosing: asyncio.Task[Any], choice: ReplicaChoice) -> Any:
     """Wait as long as there is no replica, but not for one that doesn't answer."""
     try:
         while not choosing.done():
             await asyncio.wait((choosing,), timeout=HEARTBEAT_S)
-            if not choosing.done() and pick.replica and time.monotonic() - pick.picked_at > ANSWER_S:
-                raise NotAnswering(pick.replica)
+            if not choosing.done() and choice.replica and time.monotonic() - choice.chosen_at > ANSWER_S:
+                raise NotAnswering(choice.replica)
         return choosing.result()
     finally:
         choosing.cancel()

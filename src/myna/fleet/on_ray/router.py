@@ -10,7 +10,7 @@ from typing import Any
 
 from ray.serve.experimental.consistent_hash_router import ConsistentHashRouter
 
-from myna.fleet.on_ray.pick import Pick
+from myna.fleet.on_ray.replica_choice import ReplicaChoice
 from myna.fleet.on_ray.scaling import LINKS
 from myna.fleet.routing import Rendezvous, rank
 
@@ -18,10 +18,10 @@ _PINNED = "replica:"
 _UNKNOWN = "-"
 
 
-def session_id(session: str, home: str, avoided: Sequence[str]) -> str:
+def session_id(session: str, last_replica: str, avoided: Sequence[str]) -> str:
     """What the router reads: the session, where it ran last, and the replicas to use only if there are no
     others."""
-    return " ".join((session, home or _UNKNOWN, *avoided))
+    return " ".join((session, last_replica or _UNKNOWN, *avoided))
 
 
 def pinned(replica: str) -> str:
@@ -52,11 +52,11 @@ class PrefixRouter(ConsistentHashRouter):  # type: ignore[misc]  # Ray is not in
         if wanted.startswith(_PINNED):
             replica = self._by_name.get(wanted.removeprefix(_PINNED))
             return [[replica]] if replica is not None else []
-        session, home, *avoided = wanted.split(" ") if " " in wanted else (wanted, _UNKNOWN)
+        session, last_replica, *avoided = wanted.split(" ") if " " in wanted else (wanted, _UNKNOWN)
         loads = {name: self._load(replica) for name, replica in self._by_name.items()}
-        names = rank(self._order, session, loads.__getitem__, sum(loads.values()), avoided, home)
-        if pending_request.args and isinstance(pick := pending_request.args[0], Pick):
-            pick.replica, pick.picked_at = names[0], time.monotonic()
+        names = rank(self._order, session, loads.__getitem__, sum(loads.values()), avoided, last_replica)
+        if pending_request.args and isinstance(choice := pending_request.args[0], ReplicaChoice):
+            choice.replica, choice.chosen_at = names[0], time.monotonic()
         return [[self._by_name[name]] for name in names]
 
     def _load(self, replica: Any) -> int:

@@ -9,7 +9,7 @@ from starlette.responses import Response as HttpResponse
 from myna.core.stored_responses import ResponseItem, StoredConversation, StoredResponse
 
 
-def shown_response(row: StoredResponse) -> dict[str, Any]:
+def response_object(row: StoredResponse) -> dict[str, Any]:
     """The response object, in its own order of keys."""
     body: dict[str, Any] = orjson.loads(row.body)
     body["output"] = [orjson.loads(item.json) for item in row.output]
@@ -17,7 +17,7 @@ def shown_response(row: StoredResponse) -> dict[str, Any]:
 
 
 def response_json(row: StoredResponse) -> bytes:
-    return indented(shown_response(row))
+    return indented(response_object(row))
 
 
 def page_json(items: Sequence[ResponseItem], *, has_more: bool) -> bytes:

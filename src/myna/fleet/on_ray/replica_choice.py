@@ -2,9 +2,9 @@
 classes would not be the caller's."""
 
 
-class Pick:
-    """Passed to `choose_replica`: the router writes there which replica it picked and when. Ray only returns
+class ReplicaChoice:
+    """Passed to `choose_replica`: the router writes there which replica it chose and when. Ray only returns
     after that replica has answered."""
 
     replica = ""
-    picked_at = 0.0
+    chosen_at = 0.0
