@@ -2,34 +2,24 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+
+from myna.cli.fleet_head import agent_ports
 
 _PATIENT = {"RAY_raylet_start_wait_time_s": "400", "RAY_gcs_server_request_timeout_seconds": "400"}
 """For busy machines."""
 
 
-def _agent_ports() -> list[str]:
-    """Ray gives its agent 15 s to choose these itself, which a busy machine may need more than."""
-    names = ("dashboard-agent-grpc-port", "dashboard-agent-listen-port", "metrics-export-port")
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in (*names, "runtime-env-agent-port")]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        ports = [one.getsockname()[1] for one in sockets]
-    return [f"--{name}={port}" for name, port in zip((*names, "runtime-env-agent-port"), ports, strict=True)]
-
-
 @contextmanager
 def machine(log: Path, *options: str) -> Iterator[None]:
     """Of one with four cores, until the block ends. `options` are those of `ray start`."""
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *options, *_agent_ports()]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *options, *agent_ports()]
     with log.open("wb") as output:
         started = subprocess.Popen(
             [*command, "--num-cpus=4", "--object-store-memory=100000000"],
