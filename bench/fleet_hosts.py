@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from myna.cli.fleet_head import MACHINE_ENVIRONMENT, PORT
+from myna.cli.fleet_head import MACHINE_ENVIRONMENT, PORT, agent_ports
 
 _BRIDGE = "myna0"
 _NETWORK = "10.231.0"
@@ -67,6 +67,7 @@ class Host:
         """Ray's processes of this machine; returns before they are ready."""
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         options = [*self.ray_options, f"--node-ip-address={self.address}", "--object-store-memory=80000000"]
+        options += agent_ports()
         spaces = ["ip", "netns", "exec", self.network]
         spaces += ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
         with self.log.open("wb") as output:

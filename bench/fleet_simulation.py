@@ -23,15 +23,18 @@ import statistics
 import sys
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 
-from myna.fleet.routing import Rendezvous, rank
+import numpy as np
 
+from myna.fleet.routing import PRIME, Rendezvous, hashes, rank
+
+_NUM_KNOWN = 12
 POLICIES = ("Myna", "Ray: hash", "Ray: two choices", "Ray: prefixes")
 
 
@@ -51,17 +54,40 @@ class Replica:
 
 
 class Order(Rendezvous):
-    """Remembers the beginning of each conversation's order: its turns need it again."""
+    """Remembers the beginning of each conversation's order of all replicas: its turns need it again. Those
+    that are not alive are passed over, which gives the order of the others."""
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
+    def __init__(self, names: Iterable[str]) -> None:
         super().__init__(names)
         self._known: dict[str, list[str]] = {}
+        self._sorted = [name for _, _, name in self._hashes]
+        self._factors, self._offsets = (np.array([one[n] for one in self._hashes], np.uint64) for n in (0, 1))
+        self.alive = set(self._names)
+
+    @property
+    def num_replicas(self) -> int:
+        return len(self.alive)
+
+    def __contains__(self, replica: object) -> bool:
+        return replica in self.alive
 
     def walk(self, session: str) -> Iterator[str]:
-        if session not in self._known:
-            self._known[session] = list(islice(super().walk(session), 12))
-        yield from self._known[session]
-        yield from islice(super().walk(session), 12, None)
+        if (known := self._known.get(session)) is None:
+            known = self._known[session] = self._beginning(session)
+        for name in known:
+            if name in self.alive:
+                yield name
+        for name in islice(super().walk(session), _NUM_KNOWN, None):
+            if name in self.alive:
+                yield name
+
+    def _beginning(self, session: str) -> list[str]:
+        """What `walk` begins with, ten times as fast."""
+        points = (self._factors * np.uint64(hashes(session)[0]) + self._offsets) % np.uint64(PRIME)
+        return [self._sorted[place] for place in np.argsort(points, kind="stable")[:_NUM_KNOWN]]
+
+    def forget(self, session: str) -> None:
+        self._known.pop(session, None)
 
 
 class HashRing:
@@ -72,8 +98,11 @@ class HashRing:
         self._points = [point for point, _ in points]
         self._names = [name for _, name in points]
 
-    def owner(self, session: str) -> str:
-        return self._names[bisect_right(self._points, self._hash(session)) % len(self._names)]
+    def owner(self, session: str, alive: Collection[str]) -> str:
+        place = bisect_right(self._points, self._hash(session))
+        while (name := self._names[place % len(self._names)]) not in alive:
+            place += 1
+        return name
 
     @staticmethod
     def _hash(text: str) -> bytes:
@@ -96,16 +125,17 @@ class Simulation:
         self.o, self.policy = options, policy
         self.rng = random.Random(options.seed)
         self.replicas = {f"replica-{n}": Replica(f"replica-{n}") for n in range(options.replicas)}
-        self.changed(list(self.replicas))
+        self.names = list(self.replicas)
+        self.order, self.hash_ring = Order(self.names), HashRing(self.names)
         self.total = 0
-        self.events: list[tuple[float, int, str, tuple[object, ...]]] = []
+        self.events: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self.number = 0
         self.home: dict[int, str] = {}
         self.hits = self.ideal = self.prompt = self.moved = self.rerun = self.done = 0
         self.first: list[float] = []
         self.peak = 0.0
 
-    def at(self, when: float, what: str, *args: object) -> None:
+    def at(self, when: float, what: Callable[..., None], *args: object) -> None:
         self.number += 1
         heapq.heappush(self.events, (when, self.number, what, args))
 
@@ -115,11 +145,11 @@ class Simulation:
     def _chosen(self, conversation: int) -> str:
         if self.policy == "Myna":
             home = self.home.get(conversation, "")
-            return rank(self.order, str(conversation), self._load, self.total, (), home, 1)[0]
+            return rank(self.order, str(conversation), self._load, self.total, (), home)[0]
         if self.policy == "Ray: hash":
-            return self.hash_ring.owner(str(conversation))
+            return self.hash_ring.owner(str(conversation), self.order.alive)
         if self.policy == "Ray: prefixes":
-            if (name := self.home.get(conversation, "")) in self.alive:
+            if (name := self.home.get(conversation, "")) in self.order.alive:
                 return name
             return min(self.names, key=self._known_prefixes)
         return min(self.rng.sample(self.names, min(2, len(self.names))), key=self._load)
@@ -129,12 +159,6 @@ class Simulation:
 
     def _load(self, name: str) -> int:
         return self.replicas[name].running
-
-    def changed(self, names: list[str]) -> None:
-        """These replicas are there now."""
-        self.names, self.alive, self.order = names, set(names), Order(names)
-        if self.policy == "Ray: hash":
-            self.hash_ring = HashRing(names)
 
     def begin(self, now: float, conversation: int, turn: int) -> None:
         o, replica = self.o, self.choose(conversation)
@@ -154,7 +178,7 @@ class Simulation:
         self.first.append(replica.prefill_until - now)
         step = o.step * (1 + o.slower * replica.running)
         end = replica.prefill_until + answer * step
-        self.at(end, "end", replica.name, replica.generation, conversation, turn, prompt + answer)
+        self.at(end, self.end, replica.name, replica.generation, conversation, turn, prompt + answer)
 
     def end(self, now: float, name: str, generation: int, conversation: int, turn: int, tokens: int) -> None:
         replica = self.replicas[name]
@@ -171,7 +195,10 @@ class Simulation:
         while replica.cached > self.o.kv and len(replica.cache) > 1:
             replica.cached -= replica.cache.popitem(last=False)[1]
         if turn + 1 < self.o.turns:
-            self.at(now + self.rng.expovariate(1 / self.o.pause), "begin", conversation, turn + 1)
+            self.at(now + self.rng.expovariate(1 / self.o.pause), self.begin, conversation, turn + 1)
+        else:
+            self.home.pop(conversation)
+            self.order.forget(str(conversation))
 
     def kill(self, now: float, share: float) -> None:
         for name in self.rng.sample(self.names, int(share * len(self.names))):
@@ -179,24 +206,25 @@ class Simulation:
             self.total -= replica.running
             generation = replica.generation + 1
             self.replicas[name] = Replica(name, served=replica.served, generation=generation)
-            self.at(now + self.o.restart, "back", name)
-        dead = {args[0] for _, _, what, args in self.events if what == "back"}
-        self.changed([name for name in self.replicas if name not in dead])
+            self.order.alive.discard(name)
+        self.names = [name for name in self.replicas if name in self.order.alive]
+        self.at(now + self.o.restart, self.back)
 
-    def back(self, now: float, name: str) -> None:
-        self.changed([*self.names, name])
+    def back(self, now: float) -> None:
+        self.names = list(self.replicas)
+        self.order.alive.update(self.names)
 
     def run(self) -> Result:
         o, now = self.o, 0.0
         num = o.requests // o.turns
         for conversation in range(num):
             now += self.rng.expovariate(o.rate * o.replicas)
-            self.at(now, "begin", conversation, 0)
+            self.at(now, self.begin, conversation, 0)
         if o.failures:
-            self.at(now / 2, "kill", o.failures)
+            self.at(now / 2, self.kill, o.failures)
         while self.events:
             now, _, what, args = heapq.heappop(self.events)
-            getattr(self, what)(now, *args)
+            what(now, *args)
             if self.done % 5000 == 0 and self.total > o.replicas:
                 busiest = max(replica.running for replica in self.replicas.values())
                 self.peak = max(self.peak, busiest / (self.total / o.replicas))

@@ -184,8 +184,8 @@ async def test_requests_wait_for_a_replica() -> None:
 
 async def test_a_silent_replica_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its link is open, but nothing arrives: the network is cut."""
-    monkeypatch.setattr("myna.fleet.links.SILENCE_S", 0.2)
-    monkeypatch.setattr("myna.fleet.links.HEARTBEAT_S", 0.05)
+    monkeypatch.setattr("myna.fleet.links.RESUME_S", 0.2)
+    monkeypatch.setattr("myna.fleet.links.LOOK_S", 0.05)
     what = request("[[slow 5]] a long answer", 60)
     async with fleet_of("a", "b") as (replicas, client):
         reference = await ask(client, what)
@@ -194,6 +194,17 @@ async def test_a_silent_replica_is_left(monkeypatch: pytest.MonkeyPatch) -> None
         replicas.streams[running_at(replicas)].is_silent = True
         events += [event async for event in stream]
     assert text_of(events) == text_of(reference)
+
+
+async def test_a_stream_that_could_not_continue_is_given_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To leave a replica too early would end it with an error."""
+    monkeypatch.setattr("myna.fleet.links.RESUME_S", 0.0)
+    monkeypatch.setattr("myna.fleet.links.SILENCE_S", float("inf"))
+    monkeypatch.setattr("myna.fleet.links.LOOK_S", 0.01)
+    async with fleet_of("a", "b", is_batch_invariant=False) as (replicas, client):
+        what = request("[[slow 5]]", 20)
+        assert text_of(await ask(client, what)) == script(what)
+        assert len(replicas.chosen) == 1
 
 
 async def test_a_replica_that_gives_no_place_is_avoided() -> None:
@@ -206,8 +217,8 @@ async def test_a_replica_that_gives_no_place_is_avoided() -> None:
 
 
 async def test_a_silent_link_without_requests_is_noticed_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("myna.fleet.links.SILENCE_S", 0.2)
-    monkeypatch.setattr("myna.fleet.links.HEARTBEAT_S", 0.05)
+    monkeypatch.setattr("myna.fleet.links.RESUME_S", 0.2)
+    monkeypatch.setattr("myna.fleet.links.LOOK_S", 0.05)
     async with fleet_of("a", "b") as (replicas, client):
         what = request("one")
         await ask(client, what)
@@ -221,8 +232,8 @@ async def test_a_silent_link_without_requests_is_noticed_too(monkeypatch: pytest
 async def test_a_late_replica_gets_no_new_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before its link counts as dead."""
     monkeypatch.setattr("myna.fleet.links.LATE_S", 0.1)
-    monkeypatch.setattr("myna.fleet.links.SILENCE_S", float("inf"))
-    monkeypatch.setattr("myna.fleet.links.HEARTBEAT_S", 0.05)
+    monkeypatch.setattr("myna.fleet.links.RESUME_S", float("inf"))
+    monkeypatch.setattr("myna.fleet.links.LOOK_S", 0.05)
     async with fleet_of("a", "b") as (replicas, client):
         what = request("one")
         await ask(client, what)

@@ -3,7 +3,7 @@
 import pytest
 
 from myna.fleet.config import Autoscaling, FleetModelConfig
-from myna.fleet.spreading import most_per_machine
+from myna.fleet.spreading import most_per_machine, most_when_scaled
 
 CORES = {"CPU": 4.0}
 SERVERS_ONLY = {"CPU": 0.0}
@@ -41,12 +41,25 @@ def test_a_range_of_replicas_is_spread_as_its_most() -> None:
     assert most_per_machine(FleetModelConfig(replicas=Autoscaling(0, 8)), [CORES] * 3) == 4
 
 
-def test_the_number_stays_when_a_model_is_scaled_if_it_can() -> None:
-    """Ray would restart all replicas for another."""
+@pytest.mark.parametrize(
+    ("replicas", "deployed", "expected"),
+    [
+        (2, 2, 2),
+        (6, 2, 2),
+        (7, 2, 3),
+        (4, 3, 3),  # the way back of the one before
+        (7, None, None),  # deployed when there was one machine
+    ],
+)
+def test_the_number_stays_when_a_model_is_scaled_if_it_can(
+    replicas: int, deployed: int | None, expected: int | None
+) -> None:
+    """Ray would replace all replicas for another."""
     config = FleetModelConfig(replicas=4)
-    assert [most_per_machine(config, [CORES] * 3, scaled) for scaled in (0, 2, 6, 7)] == [2, 2, 2, 3]
+    assert most_when_scaled(config, [CORES] * 3, replicas, deployed) == expected
 
 
 def test_the_settings_come_first() -> None:
     config = FleetModelConfig(replicas=4, replicas_per_machine=4)
     assert most_per_machine(config, [CORES] * 4) == 4
+    assert most_when_scaled(config, [CORES] * 4, 17, 1) == 4

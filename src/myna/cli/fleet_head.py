@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -29,6 +30,22 @@ MACHINE_ENVIRONMENT: Final = {
 }
 
 
+def agent_ports() -> list[str]:
+    """Options of `ray start`, with free ports for its agent. If the agent has to choose them, Ray gives up
+    after 15 s, and a busy machine may need more."""
+    options = (
+        "--dashboard-agent-grpc-port",
+        "--dashboard-agent-listen-port",
+        "--metrics-export-port",
+        "--runtime-env-agent-port",
+    )
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in options]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [f"{name}={one.getsockname()[1]}" for name, one in zip(options, sockets, strict=True)]
+
+
 def start_head(folder: Path) -> None:
     """Start it, unless it runs. It keeps running after this command. Raises `OperatorError`."""
     if _running(folder) is not None:
@@ -40,7 +57,7 @@ def start_head(folder: Path) -> None:
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--port={PORT}", "--block"]
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [*command, "--include-dashboard=false", "--disable-usage-stats"],
+            [*command, "--include-dashboard=false", "--disable-usage-stats", *agent_ports()],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -11,8 +11,10 @@ from myna.core.events import Done, PromptDone
 from myna.core.stats import ReplicaStats
 from myna.fleet.link_stats import added_up
 from myna.fleet.messages import (
-    HEARTBEAT_S,
+    ANSWER_S,
     LATE_S,
+    LOOK_S,
+    RESUME_S,
     SILENCE_S,
     Description,
     decode_description,
@@ -26,7 +28,7 @@ from myna.workers.frames import Failure, Stats, Step, WorkerMessage
 _log: Final = logging.getLogger(__name__)
 _IDLE_S: Final = 20.0
 """A link that no request has used for that long is closed, so that its replica may be removed."""
-_SILENT: Final = f"silent for {SILENCE_S:g} s"
+_SILENT: Final = "silent"
 _MAX_SESSIONS: Final = 65_536
 _AVOID_S: Final = 30.0
 """For that long, a replica whose link broke is only used if there is no other."""
@@ -45,6 +47,11 @@ class Link:
         self.stats: Stats | None = None
         self.prompt_tokens = self.cached_tokens = 0
         self.is_broken = False
+
+    @property
+    def patience_s(self) -> float:
+        """How long it may be silent."""
+        return RESUME_S if self.description.identity else SILENCE_S
 
 
 # Called with the requests that ran at a replica whose link broke.
@@ -115,7 +122,7 @@ class Links:
         stream = self._replicas.link(replica, self.server)
         items = aiter(stream)
         try:
-            async with asyncio.timeout(SILENCE_S):
+            async with asyncio.timeout(ANSWER_S):
                 link = Link(decode_description(await anext(items)), stream)
         except BaseException:
             stream.cancel()
@@ -198,15 +205,14 @@ class Links:
         now = time.monotonic()
         while True:
             before = now
-            await asyncio.sleep(HEARTBEAT_S)
+            await asyncio.sleep(LOOK_S)
             now = time.monotonic()
-            opened = self.opened()
             # A server that was held up itself has not read yet what has arrived.
-            is_prompt = now - before < 2 * HEARTBEAT_S
-            late = (link.description.replica for link in opened if now - link.heard_at > LATE_S)
-            self._late = list(late) if is_prompt else []
+            heard_until = min(now, before + LOOK_S)
+            opened = self.opened()
+            self._late = [link.description.replica for link in opened if heard_until - link.heard_at > LATE_S]
             for link in opened:
-                if now - link.heard_at > SILENCE_S:
+                if heard_until - link.heard_at > link.patience_s:
                     self._break(link, _SILENT)
                 elif not link.numbers and now - link.used_at > _IDLE_S:
                     self._break(link, "idle")

@@ -13,8 +13,13 @@ HEARTBEAT_S: Final = 0.5
 """How often a replica sends something over each of its links."""
 LATE_S: Final = 1.0
 """After this time without anything, a replica gets no new requests if there is another."""
+RESUME_S: Final = 2.0
+"""After this time without anything, a link is dead whose requests can continue elsewhere with the same bits:
+to be wrong costs them little."""
 SILENCE_S: Final = 3.0
-"""After this time without anything, a link is dead."""
+"""After this time without anything, any other link is dead: its streams end with an error."""
+LOOK_S: Final = HEARTBEAT_S / 4
+"""How often a server looks at what it has heard, so how much later than it could it notices a death."""
 ANSWER_S: Final = 2.0
 """For that long, a replica may take to say whether it has a place for a request."""
 

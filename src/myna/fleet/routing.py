@@ -19,7 +19,8 @@ FREE_LOAD: Final = 4
 """Up to this many requests at once, a replica is never too busy: they run in one batch."""
 NUM_RANKED: Final = 4
 _NUM_CHOICES: Final = 2
-_PRIME: Final = (1 << 61) - 1
+PRIME: Final = (1 << 30) - 35
+"""The largest for which Python's integers have one digit."""
 
 
 def session_of(model: str, request: ModelRequest) -> str:
@@ -40,7 +41,7 @@ class Rendezvous:
     first of equally many sessions. Adding or removing a replica moves only its own sessions."""
 
     def __init__(self, replicas: Iterable[str] = ()) -> None:
-        self._hashes = [(*_hashes(replica), replica) for replica in sorted(set(replicas))]
+        self._hashes = [(*hashes(replica), replica) for replica in sorted(set(replicas))]
 
         self._names = {replica for _, _, replica in self._hashes}
 
@@ -54,8 +55,8 @@ class Rendezvous:
     def walk(self, session: str) -> Iterator[str]:
         """All replicas, each once: the session's own first, then what it would be without that."""
         # A linear function per replica is hash enough, and ten times as fast as hashing a text for each.
-        point, _ = _hashes(session)
-        order = [((factor * point + offset) % _PRIME, replica) for factor, offset, replica in self._hashes]
+        point, _ = hashes(session)
+        order = [((factor * point + offset) % PRIME, replica) for factor, offset, replica in self._hashes]
         heapify(order)
         while order:
             yield heappop(order)[1]
@@ -116,7 +117,7 @@ def rank(
     return best
 
 
-def _hashes(text: str) -> tuple[int, int]:
+def hashes(text: str) -> tuple[int, int]:
     """Two independent ones, below the prime."""
     digest = blake2b(text.encode(), digest_size=16).digest()
-    return int.from_bytes(digest[:8], "big") % _PRIME, int.from_bytes(digest[8:], "big") % _PRIME
+    return int.from_bytes(digest[:8], "big") % PRIME, int.from_bytes(digest[8:], "big") % PRIME

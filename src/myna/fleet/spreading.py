@@ -8,12 +8,9 @@ from myna.fleet.config import Autoscaling, FleetModelConfig
 Resources = Mapping[str, float]
 
 
-def most_per_machine(
-    config: FleetModelConfig, machines: Iterable[Resources], scaled_to: int = 0
-) -> int | None:
+def most_per_machine(config: FleetModelConfig, machines: Iterable[Resources]) -> int | None:
     """None if there is nothing to spread. Of more than two machines, one may die, and the others have room
-    for all replicas. More than that if it is needed for `scaled_to` replicas: Ray restarts all replicas when
-    the number changes."""
+    for all replicas."""
     if config.replicas_per_machine:
         return config.replicas_per_machine
     replicas = config.replicas
@@ -21,8 +18,18 @@ def most_per_machine(
     num_machines = sum(_has_room(config, machine) for machine in machines)
     if wanted < 2 or num_machines < 2:
         return None
-    most = math.ceil(wanted / max(2, num_machines - 1))
-    return max(most, math.ceil(scaled_to / num_machines))
+    return math.ceil(wanted / max(2, num_machines - 1))
+
+
+def most_when_scaled(
+    config: FleetModelConfig, machines: Iterable[Resources], replicas: int, deployed: int | None
+) -> int | None:
+    """For so many replicas: what was `deployed` (None: no limit), unless they need more. Ray replaces all
+    replicas when it changes, since what they hold of their machines can't change while they run."""
+    if config.replicas_per_machine or deployed is None:
+        return config.replicas_per_machine or None
+    num_machines = sum(_has_room(config, machine) for machine in machines)
+    return max(deployed, math.ceil(replicas / max(1, num_machines)))
 
 
 def _has_room(config: FleetModelConfig, machine: Resources) -> bool:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from myna.cli.fleet_head import agent_ports
+
 _PATIENT = {"RAY_raylet_start_wait_time_s": "400", "RAY_gcs_server_request_timeout_seconds": "400"}
 """For busy machines."""
 
@@ -17,7 +19,7 @@ _PATIENT = {"RAY_raylet_start_wait_time_s": "400", "RAY_gcs_server_request_timeo
 @contextmanager
 def machine(log: Path, *options: str) -> Iterator[None]:
     """Of one with four cores, until the block ends. `options` are those of `ray start`."""
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *options]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *options, *agent_ports()]
     with log.open("wb") as output:
         started = subprocess.Popen(
             [*command, "--num-cpus=4", "--object-store-memory=100000000"],

@@ -207,6 +207,13 @@ async def test_replicas_are_on_two_machines_until_one_is_drained(
             await until_on(client, lambda nodes: len(nodes) == 2 and nodes.count(there) == 1)
             together = msgspec.structs.replace(_config(2), replicas_per_machine=2)
             await asyncio.to_thread(cluster.deploy, {"fake": together}, {"fake": _SPEC})
+            await asyncio.to_thread(_wait_for, cluster, 2)
+            before = set(workers())
+            await asyncio.to_thread(cluster.scale, together, _SPEC, 4)
+            await asyncio.to_thread(_wait_for, cluster, 4)
+            assert before < set(workers())
+            await asyncio.to_thread(cluster.scale, together, _SPEC, 2)
+            await asyncio.to_thread(_wait_for, cluster, 2)
             await asyncio.to_thread(cluster.drain, there)
             await until_on(client, lambda nodes: len(nodes) == 2 and there not in nodes)
     await asyncio.to_thread(_deploy, cluster, 2)
@@ -263,6 +270,9 @@ def test_what_could_not_be_started_is_tried_again(
     cluster.deploy({"late": config}, {"late": spec})
     while "late" not in cluster.state().running:
         time.sleep(0.1)
+    started = cluster._deployed("late").version
+    cluster.deploy({"late": config}, {"late": spec})
+    assert cluster._deployed("late").version == started  # nothing is replaced
     cluster.remove("late")
 
 

@@ -4,17 +4,18 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import ray
 from ray import serve
+from ray.serve.context import _get_global_client
 
 from myna.core.errors import OperatorError
 from myna.core.translatable import N_
 from myna.fleet.config import FleetModelConfig, ReplicaSpec
-from myna.fleet.on_ray.deployment import APP_PREFIX, DEPLOYMENT, application
-from myna.fleet.spreading import most_per_machine
+from myna.fleet.on_ray.deployment import APP_PREFIX, DEPLOYMENT, application, attempt_of
+from myna.fleet.spreading import most_per_machine, most_when_scaled
 
 _NAMESPACE: Final = "myna"
 _DRAIN_S: Final = 30
@@ -55,7 +56,9 @@ def deploy(models: Mapping[str, FleetModelConfig], specs: Mapping[str, ReplicaSp
 
 def scale(config: FleetModelConfig, spec: ReplicaSpec, replicas: int) -> None:
     """Change the number of replicas to other than the settings', without waiting for them; blocking."""
-    most = most_per_machine(config, _machines().values(), replicas)
+    found = _deployed(spec.model)
+    deployed = found.replica_config.max_replicas_per_node if found is not None else None
+    most = most_when_scaled(config, _machines().values(), replicas, deployed)
     scaled = msgspec.structs.replace(config, replicas=replicas)
     _run([_Wanted(spec, scaled, most)])
 
@@ -73,10 +76,20 @@ def _run(wanted: Sequence[_Wanted]) -> None:
     for one in wanted:
         name = APP_PREFIX + one.spec.model
         has_failed = name in known and known[name].status == "DEPLOY_FAILED"
-        # For a version that has failed, Ray would do nothing.
-        attempt = secrets.token_hex(4) if has_failed else ""
+        found = _deployed(one.spec.model)
+        # For a version that has failed, Ray would do nothing; one that runs stays the same attempt.
+        attempt = secrets.token_hex(4) if has_failed else attempt_of(found.version if found else None)
         targets.append(serve.RunTarget(application(*one, attempt), name=name, route_prefix=None))
     serve.run_many(targets, wait_for_applications_running=False)
+
+
+def _deployed(model: str) -> Any:
+    """What Ray's controller was told last about the model; None if it is not deployed."""
+    client = _get_global_client(raise_if_no_controller_running=False)
+    try:
+        return client.get_deployment_info(DEPLOYMENT, APP_PREFIX + model)[0] if client else None
+    except KeyError:
+        return None
 
 
 def state() -> FleetState:

@@ -112,9 +112,14 @@ def application(
     )
     # By default each deployment is a new version to Ray, which restarts all replicas for it. Where they may
     # be placed is part of ours, since Ray would not notice another limit.
-    version = hashlib.sha256(msgspec.json.encode((__version__, spec, most_per_machine, attempt))).hexdigest()
-    versioned = deployment.options(version=version, _internal=True)
+    version = hashlib.sha256(msgspec.json.encode((__version__, spec, most_per_machine))).hexdigest()
+    versioned = deployment.options(version=f"{version} {attempt}", _internal=True)
     return versioned.bind(msgspec.to_builtins(spec))
+
+
+def attempt_of(version: str | None) -> str:
+    """Of a version of `application`; "" of any other."""
+    return (version or "").partition(" ")[2]
 
 
 def configured(args: dict[str, Any]) -> serve.Application:

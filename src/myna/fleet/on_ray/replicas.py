@@ -10,7 +10,7 @@ import msgspec
 from ray import serve
 
 from myna.core.requests import ModelRequest
-from myna.fleet.messages import ANSWER_S, HEARTBEAT_S, Description, decode_description
+from myna.fleet.messages import ANSWER_S, LOOK_S, Description, decode_description
 from myna.fleet.model_head import ModelHead, decode_head
 from myna.fleet.on_ray.deployment import APP_PREFIX, DEPLOYMENT
 from myna.fleet.on_ray.replica_choice import ReplicaChoice
@@ -82,7 +82,7 @@ async def _answered(choosing: asyncio.Task[Any], choice: ReplicaChoice) -> Any:
     """Wait as long as there is no replica, but not for one that doesn't answer."""
     try:
         while not choosing.done():
-            await asyncio.wait((choosing,), timeout=HEARTBEAT_S)
+            await asyncio.wait((choosing,), timeout=LOOK_S)
             if not choosing.done() and choice.replica and time.monotonic() - choice.chosen_at > ANSWER_S:
                 raise NotAnswering(choice.replica)
         return choosing.result()
