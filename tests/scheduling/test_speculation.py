@@ -30,7 +30,7 @@ CONSTRAINTS: tuple[Constraint, ...] = (
 
 @pytest.fixture(scope="module")
 def grammars() -> Grammars:
-    loaded = load_fake(WorkerSpec("fake", "fake")).grammars
+    loaded = load_fake(WorkerSpec("fake", "fake")).prepare_grammars()
     assert loaded is not None
     return loaded
 
