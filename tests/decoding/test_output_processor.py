@@ -257,7 +257,7 @@ def test_what_the_engine_aborts_is_a_failure() -> None:
 
 
 def test_a_grammar_that_allows_nothing_more_ends_the_choice() -> None:
-    grammars = load_fake(WorkerSpec("fake", "fake")).grammars
+    grammars = load_fake(WorkerSpec("fake", "fake")).prepare_grammars()
     assert grammars is not None
     request = GenerationRequest("", (1,), 99, constraint=json_schema({"enum": ["red", "green"]}))
     assert request.constraint is not None

@@ -47,7 +47,7 @@ class CarelessEngine(FakeEngine):
 
 @pytest.fixture(scope="module")
 def grammars() -> Grammars:
-    loaded = load_fake(WorkerSpec("fake", "fake")).grammars
+    loaded = load_fake(WorkerSpec("fake", "fake")).prepare_grammars()
     assert loaded is not None
     return loaded
 

@@ -4,11 +4,19 @@ import asyncio
 import json
 import threading
 from queue import SimpleQueue
+from types import SimpleNamespace
 
 import pytest
 
 from myna.core.constraints import JsonSchema, Origin, Regex
-from myna.core.errors import ConstraintTooComplex, InvalidRequest, ModelFileError, MynaError, Overloaded
+from myna.core.errors import (
+    ConstraintTooComplex,
+    GenerationFailed,
+    InvalidRequest,
+    ModelFileError,
+    MynaError,
+    Overloaded,
+)
 from myna.core.events import Event, TextDelta
 from myna.core.requests import GenerationRequest, Sampling, Thought
 from myna.decoding.grammar import Grammar, Grammars
@@ -16,7 +24,7 @@ from myna.decoding.token_table import TokenTable
 from myna.engines import fake
 from myna.engines.fake import FakeEngine
 from myna.scheduling.generation_loop import LoadedEngine
-from myna.scheduling.grammar_compiler import GrammarCompiler
+from myna.scheduling.grammar_compiler import GrammarCompiler, no_grammars
 from myna.scheduling.in_process import InProcessGenerator
 
 Result = Grammar | MynaError
@@ -61,7 +69,7 @@ def is_json(grammar: Result) -> bool:
 
 def test_equal_constraints_are_compiled_once_and_each_gets_its_own_grammar() -> None:
     grammars, done = GatedGrammars(), SimpleQueue[Result]()
-    compiler = GrammarCompiler(grammars)
+    compiler = GrammarCompiler(lambda: grammars)
     for _ in range(3):
         compiler.submit(word("a"), None, done.put)
     grammars.gate.set()
@@ -74,7 +82,7 @@ def test_equal_constraints_are_compiled_once_and_each_gets_its_own_grammar() -> 
 
 def test_what_was_compiled_is_known_by_its_content_refusals_too() -> None:
     grammars, done = GatedGrammars(), SimpleQueue[Result]()
-    compiler = GrammarCompiler(grammars)
+    compiler = GrammarCompiler(lambda: grammars)
     grammars.gate.set()
     for pattern in ("[a-z]+", "("):
         compiler.submit(Regex(pattern), None, done.put)
@@ -89,7 +97,7 @@ def test_what_was_compiled_is_known_by_its_content_refusals_too() -> None:
 
 def test_what_is_overdue_is_refused_by_name_and_never_begun_twice() -> None:
     grammars, done = GatedGrammars(), SimpleQueue[Result]()
-    compiler = GrammarCompiler(grammars, deadline_s=0)
+    compiler = GrammarCompiler(lambda: grammars, deadline_s=0)
     for _ in range(2):
         compiler.submit(word("slow"), None, done.put)
         error = done.get()
@@ -106,7 +114,7 @@ def test_what_is_overdue_is_refused_by_name_and_never_begun_twice() -> None:
 
 def test_there_are_never_more_overdue_than_a_few() -> None:
     grammars, done = GatedGrammars(), SimpleQueue[Result]()
-    compiler = GrammarCompiler(grammars, deadline_s=0, num_threads=1, max_overdue=1)
+    compiler = GrammarCompiler(lambda: grammars, deadline_s=0, num_threads=1, max_overdue=1)
     errors = []
     for text in "abcd":
         compiler.submit(word(text), None, done.put)
@@ -120,7 +128,7 @@ def test_there_are_never_more_overdue_than_a_few() -> None:
 
 def test_a_machine_without_threads_refuses_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     grammars, done = GatedGrammars(), SimpleQueue[Result]()
-    compiler = GrammarCompiler(grammars)
+    compiler = GrammarCompiler(lambda: grammars)
 
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -141,7 +149,7 @@ def test_a_thought_whose_marks_cant_be_tokenised_is_an_answer_too() -> None:
 
     pieces = [bytes([byte]) for byte in range(256)] + [b""]
     done = SimpleQueue[Result]()
-    compiler = GrammarCompiler(Grammars(pieces, [256], [256], unknown, len(pieces)))
+    compiler = GrammarCompiler(lambda: Grammars(pieces, [256], [256], unknown, len(pieces)))
     for _ in range(2):  # compiled, then known
         compiler.submit(word("a"), Thought("<think>", "</think>"), done.put)
         assert isinstance(done.get(), ModelFileError)
@@ -150,13 +158,13 @@ def test_a_thought_whose_marks_cant_be_tokenised_is_an_answer_too() -> None:
 
 def test_a_model_that_ends_no_answer_follows_no_grammar() -> None:
     done = SimpleQueue[Result]()
-    compiler = GrammarCompiler(None)
+    compiler = GrammarCompiler(no_grammars)
     compiler.submit(word("a"), None, done.put)
     assert isinstance(done.get(), InvalidRequest)
     compiler.close()
 
 
-def request(text: str, constraint: JsonSchema) -> GenerationRequest:
+def request(text: str, constraint: JsonSchema | None) -> GenerationRequest:
     tokens = tuple(fake.tokenize(text, parse_special=True))
     return GenerationRequest(text, tokens, 60, constraint=constraint, sampling=Sampling(temperature=0))
 
@@ -168,7 +176,7 @@ def text_of(events: list[Event]) -> str:
 async def test_a_stream_with_a_grammar_goes_on_while_others_compile() -> None:
     grammars = GatedGrammars()
     tokens = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
-    service = InProcessGenerator(lambda: LoadedEngine(FakeEngine(4096, 65536, 64), tokens, grammars))
+    service = InProcessGenerator(lambda: LoadedEngine(FakeEngine(4096, 65536, 64), tokens, lambda: grammars))
     await service.start()
     known = word("this one was compiled before the others came")
     grammars.gate.set()
@@ -186,18 +194,52 @@ async def test_a_stream_with_a_grammar_goes_on_while_others_compile() -> None:
     await service.aclose()
 
 
-async def test_the_vocabulary_is_ready_before_the_model_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its tables hold the GIL while they are built, when streams would wait."""
-    grammars = GatedGrammars()
-    tokens = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
-    service = InProcessGenerator(lambda: LoadedEngine(FakeEngine(4096, 65536, 64), tokens, grammars))
-    await service.start()
-
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise AssertionError("built while requests run")
-
-    monkeypatch.setattr("myna.decoding.grammar.LLTokenizer", refuse)
+async def test_only_requests_with_a_grammar_wait_until_grammars_are_prepared() -> None:
+    gate, grammars = threading.Event(), GatedGrammars()
     grammars.gate.set()
-    events = [event async for event in await service.generate(request("first", word("a")))]
-    assert json.loads(text_of(events)) == "a"
+
+    def prepare() -> Grammars:
+        gate.wait()
+        return grammars
+
+    tokens = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
+    service = InProcessGenerator(lambda: LoadedEngine(FakeEngine(4096, 65536, 64), tokens, prepare))
+    await service.start()
+    constrained = await service.generate(request("first", word("a")))
+    free = request("free", None)
+    assert text_of([event async for event in await service.generate(free)])
+    assert not grammars.num_compiled
+    gate.set()
+    assert json.loads(text_of([event async for event in constrained])) == "a"
     await service.aclose()
+
+
+def test_no_deadline_begins_before_grammars_are_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, grammars, done = threading.Event(), GatedGrammars(), SimpleQueue[Result]()
+    now = [0.0]
+    monkeypatch.setattr("myna.scheduling.grammar_compiler.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def prepare() -> Grammars:
+        gate.wait()
+        return grammars
+
+    compiler = GrammarCompiler(prepare, deadline_s=5)
+    compiler.submit(word("a"), None, done.put)
+    now[0] = 60.0
+    grammars.gate.set()
+    gate.set()
+    assert is_json(done.get())
+    compiler.close()
+
+
+def test_a_vocabulary_that_grammars_cannot_use_is_an_error_of_each_request() -> None:
+    def prepare() -> Grammars:
+        raise ValueError("no such vocabulary")
+
+    done = SimpleQueue[Result]()
+    compiler = GrammarCompiler(prepare)
+    for text in ("a", "b"):
+        compiler.submit(word(text), None, done.put)
+        error = done.get()
+        assert isinstance(error, GenerationFailed) and "no such vocabulary" in error.message
+    compiler.close()

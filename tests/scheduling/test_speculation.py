@@ -30,7 +30,7 @@ CONSTRAINTS: tuple[Constraint, ...] = (
 
 @pytest.fixture(scope="module")
 def grammars() -> Grammars:
-    loaded = load_fake(WorkerSpec("fake", "fake")).grammars
+    loaded = load_fake(WorkerSpec("fake", "fake")).prepare_grammars()
     assert loaded is not None
     return loaded
 
@@ -70,6 +70,16 @@ def test_a_text_that_repeats_its_prompt_takes_fewer_steps() -> None:
     assert model.heard[0].text() == said
     assert len(model.rows) < 0.4 * len(prompt(said))
     assert answers == answered(Model(), [request(f"[[say {said}]]", 200)], NEVER)
+
+
+def test_a_sequence_alone_may_fill_two_tiles_and_two_share_them() -> None:
+    said = CHANT * 12
+    for number, most in ((1, 32), (2, 16)):
+        model = Model()
+        answered(model, [request(f"[[say {said}]]{index}", 600) for index in range(number)], 0.01, 4096)
+        assert model.heard[0].text().startswith(said)
+        sizes = [len(row.tokens) for rows in model.rows[1:] if len(rows) == number for row in rows]
+        assert max(sizes) == most
 
 
 def num_steps(model: Model, owner: str = "a", salt: str = "p") -> int:

@@ -1,6 +1,7 @@
 // Packs GGUF rows into panels (layout.h); integers and scales keep their exact values.
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -78,10 +79,11 @@ Peak pack_q45_k(const std::uint8_t* src, std::int64_t num_blocks, int lane, std:
   for (std::int64_t b = 0; b < num_blocks; b += 8, src += kSource, panel += R::kBytes) {
     write(panel + R::kHeadScales + lane * 2, read<std::uint16_t>(src));
     write(panel + R::kHeadMins + lane * 2, read<std::uint16_t>(src + 2));
+    int most_scale = 0, most_minimum = 0;
     for (int s = 0; s < 8; ++s) {
       const auto [scale, minimum] = unpack_k_scale(src + 4, s);
-      peak.add(half_to_float(read<std::uint16_t>(src)) * static_cast<float>(scale << R::kBits));
-      peak.add(half_to_float(read<std::uint16_t>(src + 2)) * minimum);
+      most_scale = std::max<int>(most_scale, scale);
+      most_minimum = std::max<int>(most_minimum, minimum);
       panel[R::kScales + s * 16 + lane] = scale;
       panel[R::kMins + s * 16 + lane] = minimum;
       put_nibbles(panel + R::kLow + s * R::kLowBytes, lane, src + kLowAt + s / 2 * 32, s % 2 * 4);
@@ -91,6 +93,8 @@ Peak pack_q45_k(const std::uint8_t* src, std::int64_t num_blocks, int lane, std:
         put(panel + R::kHigh + s * R::kHighBytes, 0, lane, high);
       }
     }
+    peak.add(half_to_float(read<std::uint16_t>(src)) * static_cast<float>(most_scale << R::kBits));
+    peak.add(half_to_float(read<std::uint16_t>(src + 2)) * static_cast<float>(most_minimum));
   }
   return peak;
 }
@@ -100,11 +104,12 @@ Peak pack_q6_k(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::
   Peak peak;
   for (std::int64_t b = 0; b < num_blocks; b += 8, src += 210, panel += R::kBytes) {
     write(panel + R::kHeadScales + lane * 2, read<std::uint16_t>(src + 208));
+    int most_scale = 0;
     for (int s = 0; s < 8; ++s) {
       for (int h = 0; h < 2; ++h) {
         const std::uint8_t scale = src[192 + s * 2 + h];
         panel[R::kScales + (s * 2 + h) * 16 + lane] = scale;
-        peak.add(half_to_float(read<std::uint16_t>(src + 208)) * (static_cast<std::int8_t>(scale) * 64));
+        most_scale = std::max(most_scale, std::abs(static_cast<std::int8_t>(scale)));
       }
       put_nibbles(panel + R::kLow + s * R::kLowBytes, lane, src + s / 4 * 64 + s % 2 * 32, s % 4 / 2 * 4);
       const std::uint8_t* top = src + 128 + s / 4 * 32;
@@ -115,6 +120,7 @@ Peak pack_q6_k(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::
         put(panel + R::kHigh + s * R::kHighBytes, h, lane, high);
       }
     }
+    peak.add(half_to_float(read<std::uint16_t>(src + 208)) * static_cast<float>(most_scale * 64));
   }
   return peak;
 }

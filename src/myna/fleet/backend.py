@@ -161,4 +161,4 @@ class _Candidate:
             return folder.renderer(read_template(template, self.model)), folder.sampling
         header = read_header(path)
         asks_engine = engine_text if ENGINES[description.info.engine].has_tokenizer else None
-        return text_side(header, asks_engine, template, self.model), file_defaults(header)
+        return text_side(header, asks_engine, read_template(template, self.model)), file_defaults(header)

@@ -28,15 +28,21 @@ class UnsupportedTokenizer(ModelFileError):
     """Myna can't tokenize for this model; the caller falls back to the engine's tokenizer."""
 
 
+def find_rule(vocabulary: Vocabulary) -> PreTokenizer:
+    """How the vocabulary cuts words out of a text. Raises `UnsupportedTokenizer`."""
+    rule = PRE_TOKENIZERS.get(vocabulary.pre_tokenizer)
+    if rule is None:
+        raise UnsupportedTokenizer(
+            N_("Myna does not know the pre-tokenizer {name!r}.", name=vocabulary.pre_tokenizer)
+        )
+    return rule
+
+
 class BpeEncoder:
     """Texts to ids. Thread-safe; merging releases the GIL. Raises `UnsupportedTokenizer`."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        rule = PRE_TOKENIZERS.get(vocabulary.pre_tokenizer)
-        if rule is None:
-            raise UnsupportedTokenizer(
-                N_("Myna does not know the pre-tokenizer {name!r}.", name=vocabulary.pre_tokenizer)
-            )
+        rule = find_rule(vocabulary)
         ids = {text.decode("utf-8", "replace"): token for token, text in enumerate(vocabulary.texts)}
         self._size = len(vocabulary)
         if len(ids) != self._size:
@@ -76,11 +82,11 @@ class BpeEncoder:
 def _merges(lines: Sequence[bytes]) -> list[tuple[str, str]]:
     pairs = []
     for line in dict.fromkeys(lines):  # only the first of equal merges counts
+        text = line.decode("utf-8", "replace")
         # The first part may begin with a space, but is never empty.
-        cut = line.find(b" ", 1)
-        if cut < 0:
-            continue  # joins nothing
-        pairs.append((line[:cut].decode("utf-8", "replace"), line[cut + 1 :].decode("utf-8", "replace")))
+        cut = text.find(" ", 1)
+        if cut > 0:  # else it joins nothing
+            pairs.append((text[:cut], text[cut + 1 :]))
     return pairs
 
 

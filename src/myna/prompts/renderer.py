@@ -82,9 +82,11 @@ class GgufRenderer:
         engine_tokenize: EngineTokenize | None = None,
         *,
         chat_template: str | None = None,
+        vocabulary: Vocabulary | None = None,
     ) -> "GgufRenderer":
-        """`load` with a header that was already read and passed `check_model`."""
-        vocabulary = Vocabulary.of(header)
+        """`load` with a header that was already read and passed `check_model`; `vocabulary` is its own, if
+        that was already read."""
+        vocabulary = vocabulary or Vocabulary.of(header)
         tokenizer = Tokenizer(vocabulary, engine_tokenize)
         return cls.of(header, vocabulary, tokenizer, chat_template=chat_template)
 

@@ -39,9 +39,15 @@ _MATRYOSHKA: Final = (
 class GgufTextEncoder:
     """Texts of special tokens become those tokens, as in the tokenizers that the models were trained with."""
 
-    def __init__(self, header: Header, engine_tokenize: EngineTokenize | None = None) -> None:
-        """See `prompts.tokenizer.Tokenizer`. The header must have passed `check_model`."""
-        vocabulary = Vocabulary.of(header)
+    def __init__(
+        self,
+        header: Header,
+        engine_tokenize: EngineTokenize | None = None,
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
+        """See `prompts.tokenizer.Tokenizer`. The header must have passed `check_model`; `vocabulary` is its
+        own, if that was already read."""
+        vocabulary = vocabulary or Vocabulary.of(header)
         self._tokenizer = Tokenizer(vocabulary, engine_tokenize)
         self._start, self._end = _frame(header, vocabulary)
         self.widths: Widths = _widths(header)

@@ -27,13 +27,13 @@ class TokenKind(IntEnum):
 
 
 def token_pieces(
-    model: Kind, texts: Sequence[bytes], kinds: Sequence[int], *, is_byte_level: bool
+    model: Kind, texts: Sequence[bytes], kinds: bytes | bytearray, *, is_byte_level: bool
 ) -> tuple[bytes, ...]:
     """Raises `ValueError` with the text of an invalid byte token."""
     if model == "rwkv":
         return tuple(_unescaped(text) for text in texts)
     pieces = list(texts)
-    normal = [token for token, kind in enumerate(kinds) if kind == TokenKind.NORMAL]
+    normal = tokens_of(kinds, TokenKind.NORMAL)
     if is_byte_level:
         for token, piece in zip(normal, _byte_level([texts[token] for token in normal]), strict=True):
             pieces[token] = piece
@@ -41,12 +41,18 @@ def token_pieces(
         for token in normal:
             if SPACE_MARK in texts[token]:
                 pieces[token] = texts[token].replace(SPACE_MARK, b" ")
-    for token, kind in enumerate(kinds):
-        if kind == TokenKind.BYTE:
-            pieces[token] = _byte(texts[token])
-        elif kind in (TokenKind.UNUSED, TokenKind.UNDEFINED) and model != "plamo2":
+    for token in tokens_of(kinds, TokenKind.BYTE):
+        pieces[token] = _byte(texts[token])
+    if model != "plamo2":
+        for token in tokens_of(kinds, TokenKind.UNUSED, TokenKind.UNDEFINED):
             pieces[token] = b""
     return tuple(pieces)
+
+
+def tokens_of(kinds: bytes | bytearray, *wanted: TokenKind) -> list[int]:
+    """The tokens of these kinds, in order of id; `kinds` holds one `TokenKind` per token."""
+    found: list[int] = np.flatnonzero(np.isin(np.frombuffer(kinds, np.uint8), wanted)).tolist()
+    return found
 
 
 def byte_alphabet() -> dict[int, str]:
@@ -85,10 +91,10 @@ def _byte_level(texts: list[bytes]) -> list[bytes]:
             shifted = {code: chr(ord(char) + 256) for code, char in back.items()}
             wide = joined.translate(shifted).encode("utf-16-le")
             units = np.frombuffer(wide, "<u2")
-            ends = np.flatnonzero(units == ord(separator)).tolist()
+            where = np.flatnonzero(units == ord(separator))
             flat = (units & 255).astype(np.uint8).tobytes()
-            starts = [0, *(end + 1 for end in ends)]
-            return [flat[a:b] for a, b in zip(starts, [*ends, len(flat)], strict=True)]
+            starts = [0, *(where + 1).tolist()]
+            return [flat[a:b] for a, b in zip(starts, [*where.tolist(), len(flat)], strict=True)]
     except UnicodeDecodeError:
         pass
     return [_byte_level_one(text, back) for text in texts]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
 from myna.core.translatable import N_
-from myna.prompts.bpe import BpeEncoder, UnsupportedTokenizer
+from myna.prompts.bpe import BpeEncoder, UnsupportedTokenizer, find_rule
 from myna.prompts.special_match import Piece, SpecialMatcher
 from myna.prompts.spm import SpmEncoder
 from myna.prompts.unigram import UnigramEncoder
@@ -14,6 +14,8 @@ from myna.prompts.wordpiece import WordPieceEncoder
 
 # Starts of words of which WordPiece makes at least one token each.
 _OWN_WORDS: Final = re.compile(r"(?:^|(?<=[ \t\r\n]))[A-Za-z0-9]|[\u4e00-\u9fff]")
+
+_KNOWN: Final = ("bpe", "spm", "wordpiece", "unigram")
 
 EngineTokenize = Callable[[str], list[int]]
 TextsToTokens = Callable[[Sequence[str]], list[list[int]]]
@@ -41,7 +43,7 @@ class Tokenizer:
         encoder: RowEncoder | None = None,
     ) -> None:
         self._vocabulary = vocabulary
-        self._longest = max(1, *(len(piece) for piece in vocabulary.pieces))
+        self._longest = max(1, *map(len, vocabulary.pieces))
         texts = {
             token: vocabulary.texts[token].decode("utf-8", "replace") for token in vocabulary.special_ids
         }
@@ -114,6 +116,19 @@ def joined(row: Sequence[Piece], encoded: Iterator[list[int]]) -> list[int]:
     return tokens
 
 
+def check_tokenizer(vocabulary: Vocabulary) -> None:
+    """Raise `UnsupportedTokenizer` for a vocabulary of a kind that Myna doesn't know, without building
+    anything; a few more are only found then."""
+    if vocabulary.model not in _KNOWN:
+        raise _unknown(vocabulary)
+    if vocabulary.model == "bpe":
+        find_rule(vocabulary)
+
+
+def _unknown(vocabulary: Vocabulary) -> UnsupportedTokenizer:
+    return UnsupportedTokenizer(N_("Myna does not know the tokenizer model {name!r}.", name=vocabulary.model))
+
+
 def _encoder(vocabulary: Vocabulary) -> TextsToTokens:
     """Encodes texts without special tokens. Raises `UnsupportedTokenizer`."""
     match vocabulary.model:
@@ -125,7 +140,7 @@ def _encoder(vocabulary: Vocabulary) -> TextsToTokens:
             return WordPieceEncoder(vocabulary).encode
         case "unigram":
             return UnigramEncoder(vocabulary).encode
-    raise UnsupportedTokenizer(N_("Myna does not know the tokenizer model {name!r}.", name=vocabulary.model))
+    raise _unknown(vocabulary)
 
 
 def _with_space_prefixes(row: Sequence[Piece]) -> list[Piece]:

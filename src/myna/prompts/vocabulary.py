@@ -23,12 +23,12 @@ from myna.prompts.special_tokens import (
     FILL_TEXTS,
     NORMAL_S_MARKERS,
 )
-from myna.prompts.token_pieces import Kind, TokenKind, token_pieces
+from myna.prompts.token_pieces import Kind, TokenKind, token_pieces, tokens_of
 
 MAX_TOKENS: Final = 1 << 20
 MAX_SPECIAL_BYTES: Final = 256
 MAX_SPECIAL_BYTES_TOTAL: Final = 2 << 20
-_SPECIAL: Final = frozenset((TokenKind.CONTROL, TokenKind.USER_DEFINED, TokenKind.UNKNOWN))
+_SPECIAL: Final = (TokenKind.CONTROL, TokenKind.USER_DEFINED, TokenKind.UNKNOWN)
 _MODELS: Final[dict[str, Kind]] = {
     "gpt2": "bpe",
     "gemma4": "bpe",
@@ -112,7 +112,7 @@ class Vocabulary:
     def special_ids(self) -> list[int]:
         """Tokens that are matched as a whole in text: control, user-defined and unknown ones, in order of
         id."""
-        return [token for token, kind in enumerate(self.kinds) if kind in _SPECIAL]
+        return tokens_of(self.kinds, *_SPECIAL)
 
 
 class _Builder:
@@ -130,7 +130,7 @@ class _Builder:
         self._pre = pre or "default"
         self._rule = PRE_TOKENIZERS.get(self._pre) if self._model == "bpe" else None
         self._texts = self._read_texts()
-        self._ids = {text: token for token, text in enumerate(self._texts)}
+        self._ids = dict(zip(self._texts, range(len(self._texts)), strict=True))
         if len(self._ids) != len(self._texts):
             raise self._error("two of its tokens have the same text")
         self._kinds = self._read_kinds()
@@ -145,7 +145,7 @@ class _Builder:
         eom = self._by_key_or_text("eom", (), END_OF_MESSAGE_TEXTS)
         fill = self._fill()
         eog = self._end_of_generation(eos, eot, eom, fill)
-        special = [token for token, kind in enumerate(self._kinds) if kind in _SPECIAL]
+        special = tokens_of(self._kinds, *_SPECIAL)
         self._check_special(special)
         adds_bos, adds_eos = self._adds()
         if (adds_bos and bos is None) or (adds_eos and eos is None):

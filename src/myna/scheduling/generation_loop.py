@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from myna.decoding.token_table import TokenTable
 from myna.engines.base import Engine, KVCacheFull, Logits
 from myna.scheduling.batch import NOTHING_SAMPLED, Batch, InputBatch
 from myna.scheduling.draft_model import DraftModel
-from myna.scheduling.grammar_compiler import GrammarCompiler
+from myna.scheduling.grammar_compiler import GrammarCompiler, no_grammars
 from myna.scheduling.loop import Compiled, Loop, Mailbox, OutputSink, PrefixChecked
 from myna.scheduling.prefill_budget import PrefillBudget
 from myna.scheduling.prefix_file import PrefixFile
@@ -34,12 +35,12 @@ _log: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LoadedEngine:
-    """An engine with its model loaded, and what its output processing needs. `draft_engine` has a smaller
-    model with the same vocabulary."""
+    """An engine with its model loaded, and what its output processing needs. `prepare_grammars` returns None
+    for a model that can't follow grammars. `draft_engine` has a smaller model with the same vocabulary."""
 
     engine: Engine
     token_table: TokenTable
-    grammars: Grammars | None = None
+    prepare_grammars: Callable[[], Grammars | None] = no_grammars
     prefix_file: PrefixFile | None = None
     draft_engine: Engine | None = None
 
@@ -61,10 +62,9 @@ class GenerationLoop(Loop):
     ) -> None:
         super().__init__(mailbox, sink, step_lock, loaded.engine)
         self._engine = loaded.engine
-        self._grammars = loaded.grammars
         # Nothing else runs here: every step waits for its masks.
         self._masks = ThreadPoolExecutor(1, thread_name_prefix="myna-masks")
-        self._compiler = GrammarCompiler(loaded.grammars)
+        self._compiler = GrammarCompiler(loaded.prepare_grammars)
         self._compiling: set[int] = set()
         draft_model = _draft_model(loaded, step_lock)
         self._scheduler = Scheduler(loaded.engine, loaded.token_table, draft_model)
@@ -195,10 +195,10 @@ class GenerationLoop(Loop):
 
     def _begin_masks(self, batch: Batch) -> list[Future[Bitmask]]:
         """Compute the masks of constrained sequences while the engine computes."""
-        if self._grammars is None:
-            return []
         grammars, drafts = batch.constrained()
-        return [self._masks.submit(self._grammars.masks, grammars, drafts)] if grammars else []
+        if not grammars:
+            return []
+        return [self._masks.submit(self._compiler.grammars.masks, grammars, drafts)]
 
     def _sample(
         self, batch: Batch, logits: Logits, masks: list[Future[Bitmask]]

@@ -53,14 +53,17 @@ class GrammarCompiler:
 
     def __init__(
         self,
-        grammars: Grammars | None,
+        prepare: Callable[[], Grammars | None],
         *,
         deadline_s: float = _DEADLINE_S,
         num_threads: int = _NUM_THREADS,
         max_overdue: int = _MAX_OVERDUE,
     ) -> None:
-        """`grammars` is None for a model that can't follow grammars."""
-        self._grammars = grammars
+        """`prepare` is called once, in the compiler's thread, and returns None for a model that can't follow
+        grammars. It takes about as long as loading the model: until it has returned, constraints wait, and
+        their deadlines don't begin."""
+        self._prepare = prepare
+        self._prepared: Grammars | MynaError | None = None
         self._deadline_s = deadline_s
         self._num_threads = num_threads
         self._max_overdue = max_overdue
@@ -70,6 +73,14 @@ class GrammarCompiler:
         self._is_closed = False
         self._coordinator = threading.Thread(target=self._coordinate, name="myna-grammars", daemon=True)
         self._coordinator.start()
+
+    @property
+    def grammars(self) -> Grammars:
+        """Those that compiled every grammar. Raises why none can be compiled."""
+        assert self._prepared is not None, "nothing is compiled before they are there"
+        if isinstance(self._prepared, MynaError):
+            raise copy(self._prepared)
+        return self._prepared
 
     def submit(self, constraint: Constraint, thought: Thought | None, done: OnCompiled) -> None:
         """Call `done` once with the grammar in its initial state or an error: immediately if the result is
@@ -102,6 +113,10 @@ class GrammarCompiler:
 
     def _coordinate(self) -> None:
         """The coordinator's thread: starts jobs and fails overdue ones."""
+        self._prepared = self._prepare_grammars()
+        with self._changed:
+            for job in self._jobs.values():
+                job.deadline = time.monotonic() + self._deadline_s
         while True:
             with self._changed:
                 if self._is_closed:
@@ -112,6 +127,16 @@ class GrammarCompiler:
                     self._changed.wait(self._seconds_to_deadline())
             for done, error in replies:
                 done(error)
+
+    def _prepare_grammars(self) -> Grammars | MynaError:
+        try:
+            grammars = self._prepare()
+        except BaseException as error:  # a panic in llguidance is a BaseException
+            _log.exception("no grammars can be compiled")
+            return GenerationFailed(f"This model's grammars can't be prepared: {error}")
+        if grammars is None:
+            return InvalidRequest("This model can't follow grammars: it has no end-of-text token.")
+        return grammars
 
     def _start_jobs(self) -> list[Reply]:
         """Start as many jobs as may run. Returns the replies for one whose thread could not be started."""
@@ -168,9 +193,7 @@ class GrammarCompiler:
 
     def _compile(self, constraint: Constraint) -> Grammar | MynaError:
         try:
-            if self._grammars is None:
-                raise InvalidRequest("This model can't follow grammars: it has no end-of-text token.")
-            return _compile(self._grammars, constraint)
+            return _compile(self.grammars, constraint)
         except MynaError as error:
             return error
         except BaseException as error:  # a panic in llguidance is a BaseException
@@ -180,11 +203,14 @@ class GrammarCompiler:
     def _begin(self, result: Grammar | MynaError, thought: Thought | None) -> Grammar | MynaError:
         if isinstance(result, MynaError):
             return copy(result)
-        assert self._grammars is not None
         try:
-            return self._grammars.begin(result, thought)
+            return self.grammars.begin(result, thought)
         except MynaError as error:  # the markers of a thought need a tokenizer
             return error
+
+
+def no_grammars() -> None:
+    """Prepares the grammars of a model that can't follow any."""
 
 
 def _compile(grammars: Grammars, constraint: Constraint) -> Grammar:

@@ -16,6 +16,7 @@ from myna.scheduling.step_costs import CAUTION, StepCosts, StepPlan
 
 _MAX_SEQUENCES: Final = 8  # larger batches already share the weights well
 _MAX_DRAFT_TOKENS: Final = 15  # of one sequence: 16 rows are a tile of the kernels
+_MAX_ALONE: Final = 31  # if no other runs: kernels unpack weights once for two tiles
 
 
 class Speculation:
@@ -38,7 +39,8 @@ class Speculation:
         if len(running) > self._max_sequences:
             return {}
         plan = StepPlan(float(len(running)), self.costs.relative(len(running)))
-        proposals = {one: self._repeated(one) for one in running if one.is_decoding}
+        most = _MAX_ALONE if len(running) == 1 else _MAX_DRAFT_TOKENS
+        proposals = {one: self._repeated(one, most) for one in running if one.is_decoding}
         if self._draft_model is not None:
             proposals |= self._drafted(self._draft_model, proposals, plan)
         drafts: dict[Sequence, list[int]] = {}
@@ -55,11 +57,11 @@ class Speculation:
         if self._draft_model is not None:
             self._draft_model.forget(sequence)
 
-    def _repeated(self, sequence: Sequence) -> Proposal:
-        """From what repeats itself."""
+    def _repeated(self, sequence: Sequence, most: int) -> Proposal:
+        """Up to that many tokens, from what repeats itself."""
         proposer = sequence.proposer or self._begin(sequence)
         proposer.observe(sequence.tokens)
-        limit = min(_num_left(sequence), _MAX_DRAFT_TOKENS)
+        limit = min(_num_left(sequence), most)
         return proposer.propose(sequence.tokens, limit, CAUTION * self.costs.slope)
 
     def _drafted(

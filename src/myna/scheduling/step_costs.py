@@ -7,7 +7,7 @@ pass over the weights.
 from dataclasses import dataclass
 from typing import Final
 
-CAUTION: Final = 1.5  # a draft token must be worth this many times its cost
+CAUTION: Final = 1.25  # a draft token must be worth this many times its cost
 _FIRST_SLOPE: Final = 0.2
 _SLOPES: Final = (0.01, 2.0)
 _STEP: Final = 1.1

@@ -13,7 +13,7 @@ from myna.engines.base import EmbeddingEngine, Engine
 from myna.engines.fake_embedding import embeds
 from myna.engines.registry import load_embedding_engine, load_engine
 from myna.prompts.bpe import UnsupportedTokenizer
-from myna.prompts.gguf import read_header, shard_paths
+from myna.prompts.gguf import Header, read_header, shard_paths
 from myna.prompts.model_check import check_model
 from myna.prompts.pooling import find_pooling
 from myna.prompts.token_pieces import TokenKind
@@ -51,7 +51,7 @@ def load_model(spec: WorkerSpec, prefix_file: int | None = None) -> AnyEngine:
     if find_pooling(header):
         return _load_embedding_engine(spec)
     identity = file_identity(shard_paths(Path(spec.path), header))
-    loaded = _with_prefixes(_file_model(spec, Vocabulary.of(header)), prefix_file, identity)
+    loaded = _with_prefixes(_file_model(spec, header), prefix_file, identity)
     return _with_draft(loaded, spec)
 
 
@@ -100,21 +100,22 @@ def _sizes(spec: WorkerSpec) -> _Sizes:
     }
 
 
-def _file_model(spec: WorkerSpec, vocabulary: Vocabulary) -> LoadedEngine:
-    controls, marks = control_tokens(vocabulary)
+def _file_model(spec: WorkerSpec, header: Header) -> LoadedEngine:
+    with ThreadPoolExecutor(1) as helper:
+        reading = helper.submit(_read_vocabulary, header)  # while the engine loads
+        engine = _load_engine(spec)
+    vocabulary, controls, marks = reading.result()
+    ends, size = vocabulary.eog | frozenset(engine.info.eos_tokens), engine.info.vocab_size
 
-    def grammars(ends: frozenset[int], size: int) -> Grammars | None:
+    def grammars() -> Grammars | None:
         return _grammars(vocabulary.pieces, controls, ends, _encoder(vocabulary, marks), size)
 
-    with ThreadPoolExecutor(1) as helper:
-        # Takes up to a second, so it runs while the engine loads; the engine's values almost always match
-        # these.
-        expected = vocabulary.eog, len(vocabulary)
-        early = helper.submit(grammars, *expected)
-        engine = _load_engine(spec)
-    ends, size = vocabulary.eog | frozenset(engine.info.eos_tokens), engine.info.vocab_size
-    ready = early.result() if (ends, size) == expected else grammars(ends, size)
-    return _loaded(engine, vocabulary.pieces, controls, ends, ready)
+    return _loaded(engine, vocabulary.pieces, controls, ends, grammars)
+
+
+def _read_vocabulary(header: Header) -> tuple[Vocabulary, list[int], list[int]]:
+    vocabulary = Vocabulary.of(header)
+    return vocabulary, *control_tokens(vocabulary)
 
 
 def _encoder(vocabulary: Vocabulary, marks: Sequence[int]) -> Callable[[str], list[int]]:
@@ -144,7 +145,10 @@ def load_fake(spec: WorkerSpec) -> LoadedEngine:
         return fake.tokenize(text, parse_special=False)
 
     ends = frozenset(engine.info.eos_tokens)
-    grammars = _grammars(fake.VOCABULARY, fake.SPECIAL_IDS, ends, encode, engine.info.vocab_size)
+
+    def grammars() -> Grammars | None:
+        return _grammars(fake.VOCABULARY, fake.SPECIAL_IDS, ends, encode, engine.info.vocab_size)
+
     return _loaded(engine, fake.VOCABULARY, fake.SPECIAL_IDS, ends, grammars)
 
 
@@ -166,6 +170,6 @@ def _loaded(
     pieces: Sequence[bytes],
     controls: Sequence[int],
     ends: frozenset[int],
-    grammars: Grammars | None,
+    prepare_grammars: Callable[[], Grammars | None],
 ) -> LoadedEngine:
-    return LoadedEngine(engine, token_table(pieces, controls, ends, engine.info.vocab_size), grammars)
+    return LoadedEngine(engine, token_table(pieces, controls, ends, engine.info.vocab_size), prepare_grammars)

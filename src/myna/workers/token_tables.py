@@ -6,6 +6,7 @@ from typing import Final
 from myna.decoding.token_table import TokenTable
 from myna.prompts.call_formats.table import FORMATS
 from myna.prompts.thinking import KNOWN_MARKS
+from myna.prompts.token_pieces import TokenKind, tokens_of
 from myna.prompts.vocabulary import Vocabulary
 
 _THOUGHT_MARKS: Final = {mark.encode() for known in KNOWN_MARKS for mark in (known.begin, known.end)}
@@ -14,7 +15,7 @@ _CALL_LITERALS: Final = frozenset(text.encode() for form in FORMATS.values() for
 
 def control_tokens(vocabulary: Vocabulary) -> tuple[list[int], list[int]]:
     """The control tokens: those whose text is never shown, and those that are marks."""
-    special = [token for token in range(len(vocabulary)) if vocabulary.is_control(token)]
+    special = tokens_of(vocabulary.kinds, TokenKind.CONTROL, TokenKind.UNKNOWN)
     marks = [token for token in special if is_mark(vocabulary.texts[token])]
     return sorted(set(special).difference(marks)), marks
 

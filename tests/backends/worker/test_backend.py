@@ -1,5 +1,6 @@
 """From a model file to a running worker: what is read, which engines are tried, what is refused by name."""
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,10 @@ class Worker(ScriptedGenerator):
 
     state: State = State.READY
     pid: int | None = None
+    is_closed: bool = False
+
+    async def aclose(self) -> None:
+        self.is_closed = True
 
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         return [len(text)]
@@ -44,13 +49,15 @@ class Workers:
     unfit: set[str] = field(default_factory=set)
     specs: list[WorkerSpec] = field(default_factory=list)
     limits: list[QueueLimits] = field(default_factory=list)
+    started: list[Worker] = field(default_factory=list)
 
     async def __call__(self, spec: WorkerSpec, limits: QueueLimits) -> Worker:
         self.specs.append(spec)
         self.limits.append(limits)
         if spec.engine in self.unfit:
             raise ModelLoadFailed(f"no {spec.engine} today")
-        return Worker([], info=INFO)
+        self.started.append(Worker([], info=INFO))
+        return self.started[-1]
 
 
 @pytest.fixture(autouse=True)
@@ -244,6 +251,28 @@ async def test_a_pre_tokenizer_of_another_s_runs_on_engines_that_tokenize(tmp_pa
     candidate = await backend(tmp_path, workers=workers).prepare(model(path))
     await candidate.load(0)
     assert [spec.engine for spec in workers.specs] == ["llamacpp"]
+
+
+async def test_merges_that_only_an_engine_understands_lead_there_or_are_refused(tmp_path: Path) -> None:
+    workers, path = Workers(), tiny(tmp_path, tokenizer__ggml__merges=["nobody knows"])
+    candidate = await backend(tmp_path, workers=workers).prepare(model(path))
+    loaded = await candidate.load(0)
+    assert [spec.engine for spec in workers.specs] == ["native", "llamacpp"]
+    assert loaded.renderer is not None
+    assert await asyncio.to_thread(loaded.renderer.encode, "four", parse_special=False) == [4]
+    refused = await backend(tmp_path, "native", workers).prepare(model(path))
+    with pytest.raises(ModelLoadFailed, match=r"'bird' .*merges.*, then choose the engine llamacpp\."):
+        await refused.load(0)
+    assert [worker.is_closed for worker in workers.started] == [True, False, True]
+
+
+async def test_a_worker_that_cannot_load_ends_the_tokenizers_making(tmp_path: Path) -> None:
+    workers = Workers(unfit={"native"})
+    path = tiny(tmp_path, tokenizer__ggml__merges=["nobody knows"])
+    candidate = await backend(tmp_path, "native", workers).prepare(model(path))
+    with pytest.raises(ModelLoadFailed, match="no native today"):
+        await candidate.load(0)
+    assert not workers.started
 
 
 async def test_a_later_file_of_a_split_model_names_the_first(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ namespace {
 constexpr std::int64_t kTurnBlocks = 8;  // blocks unpacked at a time
 constexpr std::int64_t kUnitRows = 32;   // rows of two tiles
 constexpr std::size_t kMaxUnits = 8;     // that share one unpacking
+constexpr std::size_t kFewUnits = 2;     // so many are faster one after the other: their sums stay in tiles
 
 struct alignas(64) Scratch {
   Weights2 weights[2][kTurnBlocks];
@@ -269,17 +270,21 @@ void multiply_panels(const Panels& panels, const Activations& x, std::int64_t ro
       units[count] = {row, tile_end - row};
       row = tile_end;
     }
-    const TileConfig config = tiles_for(count == 1 ? units[0].rows : kUnitRows);
-    const TileSession session(config);
-    if (count == 1 && units[0].rows > kPanelRows) {
-      few_rows<R, true>(panels, x, units[0], scratch);
-    } else if (count == 1) {
-      few_rows<R, false>(panels, x, units[0], scratch);
-    } else {
-      for (std::int64_t pair = 0; pair < num_pairs; pair += kMaxPairs)
-        many_rows<R>(panels, x, std::span(units, count), pair, std::min(num_pairs, pair + kMaxPairs),
-                     scratch);
+    if (count <= kFewUnits) {
+      for (const Unit& unit : std::span(units, count)) {
+        const TileConfig config = tiles_for(unit.rows);
+        const TileSession session(config);
+        if (unit.rows > kPanelRows)
+          few_rows<R, true>(panels, x, unit, scratch);
+        else
+          few_rows<R, false>(panels, x, unit, scratch);
+      }
+      continue;
     }
+    const TileConfig config = tiles_for(kUnitRows);
+    const TileSession session(config);
+    for (std::int64_t pair = 0; pair < num_pairs; pair += kMaxPairs)
+      many_rows<R>(panels, x, std::span(units, count), pair, std::min(num_pairs, pair + kMaxPairs), scratch);
   }
 }
 

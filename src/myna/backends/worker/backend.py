@@ -5,6 +5,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +47,8 @@ from myna.prompts.pooling import find_pooling, has_pooling
 from myna.prompts.renderer import GgufRenderer
 from myna.prompts.sampling_metadata import file_defaults
 from myna.prompts.text_encoder import GgufTextEncoder
+from myna.prompts.tokenizer import check_tokenizer
+from myna.prompts.vocabulary import Vocabulary
 from myna.scheduling.admission import QueueLimits
 from myna.workers.frames import WorkerSpec
 from myna.workers.prefix_store import store_path
@@ -188,24 +191,25 @@ class WorkerBackend:
         size = model_size(header, paths, is_packed=is_packed)
         pair = with_draft(model, header, size, is_packed=is_packed)
         tokenizing = [engine for engine in engines if ENGINES[engine].has_tokenizer]
+        vocabulary = Vocabulary.of(header)
         try:
-            template = self._options.chat_templates.get(model.id)
-            text = text_side(header, engine_text if tokenizing else None, template, model.id)
+            check_tokenizer(vocabulary)
         except UnsupportedTokenizer as exc:
-            raise ModelFileError(
-                N_(
-                    "The model {model!r} can't be loaded. {reason} llama.cpp may know it: {command}, then "
-                    "choose the engine llamacpp.",
-                    model=model.id,
-                    reason=exc.text,
-                    command=install_command("llamacpp"),
-                )
-            ) from exc
-        if text.uses_engine_tokenizer:
+            if not tokenizing:
+                raise _without_tokenizer(model, exc) from exc
             engines = tokenizing
-        sampling = file_defaults(header)
+        template = read_template(self._options.chat_templates.get(model.id), model.id)
         return _FileCandidate(
-            self, model, paths, pair.size, pair.draft_part, engines, text, engine_text, sampling
+            backend=self,
+            model=model,
+            paths=paths,
+            size=pair.size,
+            draft_part=pair.draft_part,
+            engines=engines,
+            tokenizing=tokenizing,
+            build_text=partial(text_side, header, engine_text if tokenizing else None, template, vocabulary),
+            engine_text=engine_text,
+            sampling=file_defaults(header),
         )
 
 
@@ -226,23 +230,62 @@ def _engines(names: Sequence[str], header: Header) -> list[str]:
     return embedding
 
 
+def _without_tokenizer(model: LocalModel, error: UnsupportedTokenizer) -> ModelFileError:
+    return ModelFileError(
+        N_(
+            "The model {model!r} can't be loaded. {reason} llama.cpp may know it: {command}, then "
+            "choose the engine llamacpp.",
+            model=model.id,
+            reason=error.text,
+            command=install_command("llamacpp"),
+        )
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _FileCandidate:
+    """`tokenizing` are those of the engines that have a tokenizer."""
+
     backend: WorkerBackend
     model: LocalModel
     paths: list[Path]
     size: ModelSize
     draft_part: float
     engines: list[str]
-    text: GgufRenderer | GgufTextEncoder
+    tokenizing: list[str]
+    build_text: Callable[[], GgufRenderer | GgufTextEncoder]
     engine_text: EngineText
     sampling: SamplingDefaults
 
     async def load(self, kv_bytes: int) -> LoadedModel:
-        weights = asyncio.create_task(asyncio.to_thread(self._weights))  # while the engine reads them, too
-        worker = await self.backend.start_first(self.model, self.engines, kv_bytes, self.draft_part)
+        """The tokenizer, and the hash of the weights, are made while the worker starts and loads."""
+        weights = asyncio.create_task(asyncio.to_thread(self._weights))
+        building = asyncio.create_task(asyncio.to_thread(self._build_text))
+        worker: WorkerModel | None = None
+        try:
+            worker = await self._start(self.engines, kv_bytes)
+            text = await building
+            if text.uses_engine_tokenizer and self.engines != self.tokenizing:
+                await worker.aclose()
+                worker = await self._start(self.tokenizing, kv_bytes)
+        except BaseException:
+            building.cancel()
+            if worker is not None:
+                await worker.aclose()
+            raise
         self.engine_text.worker = worker
-        return loaded_model(worker, self.text, await weights, self.sampling)
+        return loaded_model(worker, text, await weights, self.sampling)
+
+    async def _start(self, engines: list[str], kv_bytes: int) -> WorkerModel:
+        return await self.backend.start_first(self.model, engines, kv_bytes, self.draft_part)
+
+    def _build_text(self) -> GgufRenderer | GgufTextEncoder:
+        try:
+            return self.build_text()
+        except UnsupportedTokenizer as exc:
+            raise _load_failed(self.model, _without_tokenizer(self.model, exc).text) from exc
+        except ModelFileError as exc:
+            raise _load_failed(self.model, exc.text) from exc
 
     def _weights(self) -> str:
         try:

@@ -18,6 +18,7 @@ from myna.prompts.gguf import Header
 from myna.prompts.pooling import find_pooling
 from myna.prompts.renderer import GgufRenderer
 from myna.prompts.text_encoder import GgufTextEncoder
+from myna.prompts.vocabulary import Vocabulary
 from myna.scheduling.admission import QueueLimits
 from myna.workers.client import State, WorkerClient
 from myna.workers.frames import WorkerSpec
@@ -59,12 +60,16 @@ class EngineText:
 
 
 def text_side(
-    header: Header, engine_text: EngineText | None, template: Path | None, model: str
+    header: Header,
+    engine_text: EngineText | None,
+    template: str | None,
+    vocabulary: Vocabulary | None = None,
 ) -> GgufRenderer | GgufTextEncoder:
-    """What turns texts into tokens and back. `template` replaces the file's own chat template."""
+    """What turns texts into tokens and back. `template` replaces the file's own chat template; `vocabulary`
+    is the header's, if that was already read. Raises `ModelFileError`."""
     if find_pooling(header):
-        return GgufTextEncoder(header, engine_text)
-    return GgufRenderer.from_header(header, engine_text, chat_template=read_template(template, model))
+        return GgufTextEncoder(header, engine_text, vocabulary)
+    return GgufRenderer.from_header(header, engine_text, chat_template=template, vocabulary=vocabulary)
 
 
 def read_template(path: Path | None, model: str) -> str | None:

@@ -115,7 +115,7 @@ class _Worker:
         )
         grammars = Grammars(padded(pieces, size), [c for c in controls if c < size], ends, encode, size)
         requests = RunningRequests(model, self._send_events, self._step_stats.idle, self._on_error)
-        return _Loaded(engine, text, requests, GrammarCompiler(grammars if ends else None))
+        return _Loaded(engine, text, requests, GrammarCompiler(lambda: grammars if ends else None))
 
     # --- in the socket's thread ---
 
