@@ -170,7 +170,7 @@ def main() -> None:
     for name in others:
         ratios = [pair[ours] / pair[name] for pair in pairs]
         quartiles = statistics.quantiles(ratios, n=4)[::2]
-        report[f"beside {name}"] = {"ratio": statistics.median(ratios), "quartiles": quartiles}
+        report[f"compared with {name}"] = {"ratio": statistics.median(ratios), "quartiles": quartiles}
     print(json.dumps(report, indent=1))
     if options.out:
         options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
