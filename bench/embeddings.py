@@ -1,10 +1,13 @@
 """Embeddings per second: Myna and llama-server over HTTP, on one file, in alternating pairs (A B A B).
 
 Each request has 32 short texts, new ones each time. The result is the median of the pairs' ratios and its
-interquartile range. Without --llama-server, the two engines are called in this process instead, llama.cpp
-through llama-cpp-python.
+interquartile range. Without --llama-server, the engines are called in this process instead, llama.cpp
+through llama-cpp-python, and the published FOLDER by sentence-transformers. The seconds are then those of the
+processor, of all threads together, which other programs on the machine change less than the clock's; with one
+thread, none of them are spent waiting for another thread.
 
     python bench/embeddings.py --gguf all-minilm-l6-v2-q8_0.gguf --llama-server /path/to/llama-server
+    python bench/embeddings.py --gguf all-minilm-l6-v2-q8_0.gguf --folder all-MiniLM-L6-v2 --threads 1
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ falls rises measures explains
 """
 
 Embed = Callable[[list[str]], object]
+Clock = Callable[[], float]
 
 
 def short_texts(random_: random.Random) -> list[str]:
@@ -74,8 +78,8 @@ def servers(gguf: Path, llama_server: Path, threads: int) -> Iterator[dict[str, 
 
 
 @contextlib.contextmanager
-def engines(gguf: Path, threads: int) -> Iterator[dict[str, Embed]]:
-    """Both engines in this process, with the same tokens."""
+def engines(gguf: Path, folder: Path | None, threads: int) -> Iterator[dict[str, Embed]]:
+    """Both engines in this process, with the same tokens, and sentence-transformers if there is a folder."""
     from myna.engines.registry import load_embedding_engine
     from myna.prompts.gguf import read_header
     from myna.prompts.text_encoder import GgufTextEncoder
@@ -98,20 +102,33 @@ def engines(gguf: Path, threads: int) -> Iterator[dict[str, Embed]]:
 
         return run
 
-    yield {"myna": embed("native"), "llama.cpp": embed("llamacpp")}
+    subjects = {"myna": embed("native"), "llama.cpp": embed("llamacpp")}
+    if folder:
+        subjects["sentence-transformers"] = by_sentence_transformers(folder, threads)
+    yield subjects
     for engine in loaded.values():
         engine.close()
 
 
-def texts_per_s(embed: Embed, seconds: float, random_: random.Random) -> float:
+def by_sentence_transformers(folder: Path, threads: int) -> Embed:
+    """In one batch, as it sorts and pads them; in float32, which is what it loads on a CPU."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    torch.set_num_threads(threads)
+    model = SentenceTransformer(str(folder), device="cpu")
+    return lambda texts: model.encode(texts, normalize_embeddings=True, batch_size=TEXTS_PER_REQUEST)
+
+
+def texts_per_s(embed: Embed, clock: Clock, seconds: float, random_: random.Random) -> float:
     """The median request decides, which pauses by other programs don't change."""
     durations = []
-    end = time.monotonic() + seconds
-    while time.monotonic() < end or len(durations) < 3:
+    end = clock() + seconds
+    while clock() < end or len(durations) < 3:
         texts = short_texts(random_)
-        started = time.monotonic()
+        started = clock()
         embed(texts)
-        durations.append(time.monotonic() - started)
+        durations.append(clock() - started)
     return TEXTS_PER_REQUEST / statistics.median(durations)
 
 
@@ -121,6 +138,7 @@ def main() -> None:
     )
     parser.add_argument("--gguf", type=Path, required=True)
     parser.add_argument("--llama-server", type=Path)
+    parser.add_argument("--folder", type=Path, help="the published model, without --llama-server")
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=5, help="of each half of a pair")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
@@ -129,26 +147,30 @@ def main() -> None:
     opened = (
         servers(options.gguf, options.llama_server, options.threads)
         if options.llama_server
-        else engines(options.gguf, options.threads)
+        else engines(options.gguf, options.folder, options.threads)
     )
+    clock = time.monotonic if options.llama_server else time.process_time
     random_ = random.Random(1)
     with opened as subjects:
-        (ours, theirs) = subjects
         for embed in subjects.values():
-            texts_per_s(embed, 1, random_)
+            texts_per_s(embed, clock, 1, random_)
         pairs = [
-            {name: texts_per_s(embed, options.seconds, random_) for name, embed in subjects.items()}
+            {name: texts_per_s(embed, clock, options.seconds, random_) for name, embed in subjects.items()}
             for _ in range(options.pairs)
         ]
-    ratios = [pair[ours] / pair[theirs] for pair in pairs]
-    report = {
+    ours, *others = subjects
+    report: dict[str, object] = {
         "file": options.gguf.name,
         "texts_per_request": TEXTS_PER_REQUEST,
+        "threads": options.threads,
+        "seconds_of": "the clock" if options.llama_server else "the processor",
         "load": os.getloadavg()[0],
-        **{f"{name}_texts_per_s": statistics.median(pair[name] for pair in pairs) for name in subjects},
-        "ratio": statistics.median(ratios),
-        "quartiles": statistics.quantiles(ratios, n=4)[::2],
+        "texts_per_s": {name: statistics.median(pair[name] for pair in pairs) for name in subjects},
     }
+    for name in others:
+        ratios = [pair[ours] / pair[name] for pair in pairs]
+        quartiles = statistics.quantiles(ratios, n=4)[::2]
+        report[f"compared with {name}"] = {"ratio": statistics.median(ratios), "quartiles": quartiles}
     print(json.dumps(report, indent=1))
     if options.out:
         options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -164,6 +164,7 @@ LOOSE = [
     '{"name": "add", "arguments": {"a": 5}}',
     'Sure:\n```json\n{\n  "name": "add",\n  "arguments": {\n    "a": 5\n  }\n}\n```',
     '\n```json\n{"name": "add", "arguments": {"a": 5}}```',
+    'Sure:\n<tools>\n{"name": "add", "arguments": {"a": 5}}\n</tools>',
 ]
 
 
@@ -182,7 +183,14 @@ def test_an_untagged_call_ends_and_has_limited_white_space() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['```json\n{"age": 5}\n```', '{"age": 5} <tool', '```json {"name": "sub", "x']
+    "text",
+    [
+        '```json\n{"age": 5}\n```',
+        '{"age": 5} <tool',
+        '```json {"name": "sub", "x',
+        '<tools>\n{"type": "function"}\n</tools>',
+        "In <tools> are ",
+    ],
 )
 def test_a_block_of_json_that_is_not_a_call_is_allowed(text: str) -> None:
     assert allows(HERMES.grammar(TOOLS, must_call=False, is_parallel=True), text)

@@ -230,6 +230,7 @@ LOOSE = [
     '{"name": "add", "arguments": {"a": 5}}',
     'Sure:\n```json\n{\n  "name": "add",\n  "arguments": {\n    "a": 5\n  }\n}\n```',
     '\n```json\n{"name": "add", "arguments": {"a": 5}}```',
+    'Sure:\n<tools>\n{"name": "add", "arguments": {"a": 5}}\n</tools>',
 ]
 
 
@@ -246,7 +247,14 @@ def test_requested_json_is_not_a_call() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['```json\n{"age": 5}\n```', '{"age": 5} <tool', '```json {"name": "sub", "x']
+    "text",
+    [
+        '```json\n{"age": 5}\n```',
+        '{"age": 5} <tool',
+        '```json {"name": "sub", "x',
+        '<tools>\n{"type": "function"}\n</tools>',
+        "In <tools> are ",
+    ],
 )
 def test_a_block_of_json_that_is_not_a_call_is_text(text: str) -> None:
     assert summed(read(HERMES.reader(TOOLS), *text)) == (text, [])

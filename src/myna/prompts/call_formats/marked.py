@@ -14,7 +14,8 @@ from myna.prompts.call_formats.layout import Layout, escaped, quoted
 from myna.prompts.call_formats.marked_reader import CallSyntax, MarkedReader
 from myna.prompts.call_formats.raw_text import without_repetitions
 
-FENCE: Final = "```json"
+WRAPPERS: Final = {"```json": "```", "<tools>": "</tools>"}
+"""What small models write around a call in place of the family's markers: the text before it and after it."""
 TEXT_RULE: Final = "TEXT: /(.|\\n)*/\n"
 _JSON: Final = JsonStyle()
 _LOOSE_HEAD: Final = '{"name": "{name}", "arguments": '
@@ -26,7 +27,7 @@ class MarkedFormat:
     between calls (None: there is only one), and `end`. The texts are those of `Layout`.
 
     `trigger`, with which `begin` begins, can't be part of a plain answer. `is_loose`: small models of the
-    family also write the bare object as their whole answer, or in a code block."""
+    family also write the bare object as their whole answer, or within one of `WRAPPERS`."""
 
     name: str
     trigger: str
@@ -40,7 +41,7 @@ class MarkedFormat:
 
     @property
     def marks(self) -> CallMarks:
-        return CallMarks((self.trigger, FENCE), "{") if self.is_loose else CallMarks((self.trigger,))
+        return CallMarks((self.trigger, *WRAPPERS), "{") if self.is_loose else CallMarks((self.trigger,))
 
     @property
     def literals(self) -> Sequence[str]:
@@ -102,8 +103,7 @@ class MarkedFormat:
         end, tail = Layout(self.tail + self.end), Layout(self.tail)
         ways = [CallSyntax(self.trigger, Layout(self.begin + self.head), following, tail, end)]
         if self.is_loose and not is_answer_json:
-            ways.append(_loose_way(FENCE, "```"))
-            ways.append(_loose_way("", ""))
+            ways += [_loose_way(begin, end) for begin, end in (*WRAPPERS.items(), ("", ""))]
         return MarkedReader(ways, self.style, tools)
 
     def _calls(self, tools: Sequence[GrammarTool]) -> str:
@@ -151,6 +151,9 @@ def _loose(i: int, tool: GrammarTool) -> str:
     white, gap = "[ \\n]*", "[ \\n]{0,40}"  # within a call, white space is limited
     head = f'\\{{{white}"name"[ ]?:[ ]?"{re.escape(tool.name)}"[ ]?,{white}"arguments"[ ]?:'
     rules = f"loose_{i}: open_{i} /{gap}/ args_{i} /{gap}\\}}/\n"
-    rules += f"    | fenced_{i} /{gap}/ args_{i} /{gap}\\}}{gap}```/\n"
-    rules += f"open_{i}[lazy]: /{white}{head}/\n"
-    return rules + f"fenced_{i}[lazy]: /(.|\\n)*{FENCE}{white}{head}/\n"
+    wrapped = ""
+    for number, (begin, end) in enumerate(WRAPPERS.items()):
+        name = f"wrapped_{i}_{number}"
+        rules += f"    | {name} /{gap}/ args_{i} /{gap}\\}}{gap}{escaped(end)}/\n"
+        wrapped += f"{name}[lazy]: /(.|\\n)*{escaped(begin)}{white}{head}/\n"
+    return rules + f"open_{i}[lazy]: /{white}{head}/\n" + wrapped
