@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from tests.engines.architectures import LAYOUTS
 from tests.engines.layouts import Layout, Mixture, Shapes, Sizes
+from tests.engines.random_blocks import random_blocks
 
 Kind = gguf.GGMLQuantizationType
-Bytes = npt.NDArray[np.uint8]
 FLOATS: Final = ("ffn_gate_inp", "conv1d")
 
 
@@ -103,34 +103,9 @@ SHAPES: Final = {
 }
 
 
-def blocks(kind: Any, rows: int, columns: int, rng: np.random.Generator) -> Bytes:
-    """Random blocks of a quantised type whose values have a standard deviation of about columns ** -0.5."""
-    values, size = gguf.GGML_QUANT_SIZES[kind]
-    found = rng.integers(0, 256, (rows, columns // values, size), dtype=np.uint8)
-    deviation = columns**-0.5
-
-    def set_half(at: int, value: float) -> None:
-        found[..., at : at + 2] = np.frombuffer(np.float16(value).tobytes(), np.uint8)
-
-    if kind == Kind.Q4_K:  # all scales and minimums of 32, of codes between 0 and 15
-        set_half(0, deviation / 32 / 4.6)
-        set_half(2, deviation / 32 / 4.6 * 7.5)
-        found[..., 4:12], found[..., 12:16] = 0xA0, 0
-    elif kind == Kind.Q6_K:
-        found[..., 192:208] = 32
-        set_half(208, deviation / 32 / 18.5)
-    elif kind == Kind.Q8_0:
-        set_half(0, deviation / 74)
-    elif kind == Kind.MXFP4:
-        found[..., 0] = 127 + round(math.log2(deviation / 2.9))
-    else:
-        raise ValueError(f"no random blocks of {kind.name}")
-    return found.reshape(rows, -1)
-
-
 def data_of(name: str, shape: tuple[int, ...], kind: Any, rng: np.random.Generator) -> npt.NDArray[Any]:
     if kind != Kind.F32:
-        return blocks(kind, math.prod(shape[:-1]), shape[-1], rng).reshape(*shape[:-1], -1)
+        return random_blocks(kind, math.prod(shape[:-1]), shape[-1], rng).reshape(*shape[:-1], -1)
     data = rng.standard_normal(shape, np.float32)
     if name.endswith("ssm_a"):  # a rate of decay
         return -np.abs(data) - np.float32(0.1)

@@ -24,6 +24,7 @@ MODELS = {
     "capped gemma2 in Q8_0": Tiny("gemma2", weights=Kind.Q8_0),
     "cohere2 in floats, with means in its norms": Tiny("cohere2"),
     "experts of gpt-oss in Q5_0": Tiny("gpt-oss", weights=Kind.Q5_0),
+    "experts of qwen3moe in Q8_0": Tiny("qwen3moe", weights=Kind.Q8_0),
 }
 UNAVAILABLE = 75
 

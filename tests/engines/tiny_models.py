@@ -12,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from tests.engines.architectures import LAYOUTS
 from tests.engines.layouts import Layout, Mixture, Shapes, Sizes
+from tests.engines.random_blocks import random_blocks
 
 from myna.prompts.token_pieces import TokenKind, byte_alphabet
 
 VOCABULARY, EMBEDDING, FEED_FORWARD, HEADS, KV_HEADS = 256, 64, 96, 4, 2
 Kind = gguf.GGMLQuantizationType
 SCALED = {"feed_forward_length", "expert_feed_forward_length", "expert_shared_feed_forward_length"}
+K_TYPES = (Kind.Q4_K, Kind.Q6_K)
 FLOATS = ("altup", "ffn_gate_inp", "conv.weight", "conv1d.weight")
 
 
@@ -26,12 +28,14 @@ class Tiny:
     """What to write: a model laid out as its architecture's are. `metadata` are keys without the
     architecture's name, `overrides` whole ones; both replace what is there, None leaves a key out. `factors`
     are tensors of the rope, `variant` another layout than the architecture's first. `scale` is how much wider
-    than usual the model and its feed-forward layers are."""
+    than usual the model and its feed-forward layers are. With weights of a K type, rows that aren't whole
+    blocks are Q8_0. With `as_floats`, the values are those of `weights`, but stored as float32."""
 
     architecture: str = "llama"
     layers: int = 0
     head_dim: int = 16
     weights: Any = Kind.F32
+    as_floats: bool = False
     tied: bool = False
     factors: Sequence[str] = ()
     biases: Sequence[str] = ()
@@ -173,8 +177,17 @@ def _kind(name: str, shape: tuple[int, ...], tiny: Tiny) -> Any:
     """The type of a matrix, None for vectors. Routers choose, which rounding could change; rows of
     convolutions and of AltUp are short."""
     if shape[-1] > 1 and len(shape) >= 2 and not name.endswith((".bias", "ssm_norm.weight")):
-        return Kind.F32 if any(part in name for part in FLOATS) else tiny.weights
+        if any(part in name for part in FLOATS):
+            return Kind.F32
+        return tiny.weights if shape[-1] % gguf.GGML_QUANT_SIZES[tiny.weights][0] == 0 else Kind.Q8_0
     return None
+
+
+def _quantized(data: npt.NDArray[np.float32], kind: Any, rng: np.random.Generator) -> npt.NDArray[Any]:
+    if kind not in K_TYPES:
+        return gguf.quantize(data, kind)
+    rows, columns = math.prod(data.shape[:-1]), data.shape[-1]
+    return random_blocks(kind, rows, columns, rng).reshape(*data.shape[:-1], -1)
 
 
 def write_tiny(
@@ -190,7 +203,10 @@ def write_tiny(
         data = rng.standard_normal(shape).astype(np.float32)
         if (kind := _kind(name, shape, tiny)) is not None:
             data *= np.float32(shape[-1] ** -0.5)
-            writer.add_tensor(name, gguf.quantize(data, kind), raw_dtype=kind)
+            values = _quantized(data, kind, rng)
+            if tiny.as_floats:
+                values, kind = gguf.dequantize(values, kind), Kind.F32
+            writer.add_tensor(name, values, raw_dtype=kind)
         else:
             scale = next((s for end, s in tiny.layout.scales.items() if name.endswith(end)), 1.0)
             writer.add_tensor(name, (_vector(name, data) * np.float32(scale)).astype(np.float32))

@@ -83,17 +83,26 @@ void Graph::choose_for_row(const Experts& experts, float* scores, Choice* chosen
     chosen[i] = {order[i], static_cast<float>(weights[i] / sum) * routing.scale};
 }
 
-// Counts, then places: slots of one expert are in the order of their rows.
+// Counts, then places: slots of one expert are in the order of their rows. They begin with a tile of
+// activations (Activations::tile_rows) if they would otherwise need one tile more, since each costs as much
+// as a full one; slots before it are unused.
 void Graph::group_by_expert() {
   const int used = model_.routing.num_used;
-  expert_begin_.assign(static_cast<size_t>(model_.routing.num_experts) + 1, 0);
-  for (const Choice& choice : choices_) ++expert_begin_[static_cast<size_t>(choice.expert) + 1];
-  for (size_t e = 1; e < expert_begin_.size(); ++e) expert_begin_[e] += expert_begin_[e - 1];
-  std::vector<int64_t> next(expert_begin_.begin(), expert_begin_.end() - 1);
-  slot_row_.resize(choices_.size());
+  const int64_t tile = kernels_.quantised == Activations::Kind::kBfloat ? 32 : 64;
+  const auto tiles = [&](int64_t slots) { return (slots + tile - 1) / tile; };
+  groups_.assign(static_cast<size_t>(model_.routing.num_experts), {});
+  for (const Choice& choice : choices_) ++groups_[static_cast<size_t>(choice.expert)].end;
+  int64_t at = 0;
+  for (SlotGroup& group : groups_) {
+    const int64_t count = group.end;
+    if (count > 0 && tiles(at % tile + count) > tiles(count)) at = tiles(at) * tile;
+    group = {at, at};
+    at += count;
+  }
+  slot_row_.assign(static_cast<size_t>(at), kUnused);
   slot_of_.resize(choices_.size());
   for (size_t i = 0; i < choices_.size(); ++i) {
-    const int64_t slot = next[static_cast<size_t>(choices_[i].expert)]++;
+    const int64_t slot = groups_[static_cast<size_t>(choices_[i].expert)].end++;
     slot_row_[static_cast<size_t>(slot)] = static_cast<int64_t>(i) / used;
     slot_of_[i] = slot;
   }
@@ -110,6 +119,7 @@ void Graph::gather_rows(const Experts& experts) {
   if (floats) expert_floats_.resize(Activations::Kind::kFloat, count, width);
   const auto gather = [&](int64_t begin, int64_t end) {
     for (int64_t slot = begin; slot < end; ++slot) {
+      if (slot_row_[static_cast<size_t>(slot)] == kUnused) continue;
       const float* row = normed_.get() + slot_row_[static_cast<size_t>(slot)] * width;
       if (narrow) kernels_.quantize(row, 0, slot, slot + 1, expert_narrow_);
       if (floats) kernels_.quantize(row, 0, slot, slot + 1, expert_floats_);
@@ -126,7 +136,7 @@ void Graph::multiply_experts(std::span<const ExpertProduct> stacks) {
     for (const auto& [matrices, out] : stacks) {
       for (size_t e = 0; e < matrices->size() && is_float(matrices->front().type) == floats; ++e) {
         const Matrix& weights = (*matrices)[e];
-        const int64_t begin = expert_begin_[e], end = expert_begin_[e + 1];
+        const auto [begin, end] = groups_[e];
         if (begin == end) continue;
         products.push_back({&weights, begin, end, out, weights.rows});
         count_product(weights, end - begin);
@@ -144,17 +154,19 @@ void Graph::activate_experts(const Layer& layer) {
   const auto activation = this->activation();
   ready.resize(kernels_.kind_for(type), count, width);
   const auto activate = [&](int64_t begin, int64_t end) {
-    auto expert = std::upper_bound(expert_begin_.begin(), expert_begin_.end(), begin) - 1;
+    auto group = std::upper_bound(groups_.begin(), groups_.end(), begin,
+                                  [](int64_t slot, const SlotGroup& one) { return slot < one.end; });
     for (int64_t slot = begin; slot < end; ++slot) {
-      while (*(expert + 1) <= slot) ++expert;
-      const int64_t bias = (expert - expert_begin_.begin()) * width;
+      if (slot_row_[static_cast<size_t>(slot)] == kUnused) continue;
+      while (group->end <= slot) ++group;
+      const int64_t bias = (group - groups_.begin()) * width;
       float* gate = expert_gate_.get() + slot * width;
       float* up = experts.gate.empty() ? gate : expert_up_.get() + slot * width;
       if (!experts.gate_bias.empty()) vectors_.add(gate, experts.gate_bias.data() + bias, width);
       if (!experts.up_bias.empty()) vectors_.add(up, experts.up_bias.data() + bias, width);
       activation(gate, up, width);
+      kernels_.quantize(gate, 0, slot, slot + 1, ready);
     }
-    kernels_.quantize(expert_gate_.get(), width, begin, end, ready);
   };
   for_rows(count, 2 * width, activate, kQuantizedRows);
 }
@@ -200,10 +212,10 @@ void Graph::add_experts(const Layer& layer) {
 
 void Graph::run_experts(const Layer& layer) {
   const Experts& experts = layer.experts;
-  const auto count = choices_.size();
-  const auto width = static_cast<size_t>(experts.up.front().rows);
   group_by_expert();
   gather_rows(experts);
+  const size_t count = slot_row_.size();
+  const auto width = static_cast<size_t>(experts.up.front().rows);
   float* gate = expert_gate_.reserve(count * width);
   float* up = experts.gate.empty() ? gate : expert_up_.reserve(count * width);
   const ExpertProduct gate_and_up[] = {{&experts.gate, gate}, {&experts.up, up}};

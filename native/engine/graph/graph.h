@@ -104,6 +104,10 @@ class Graph : private RowSteps {
     int expert;
     float weight;
   };
+  struct SlotGroup {  // of one expert
+    int64_t begin, end;
+  };
+  static constexpr int64_t kUnused = -1;
   struct ExpertProduct {
     const std::vector<Matrix>* matrices;
     float* out;
@@ -204,10 +208,11 @@ class Graph : private RowSteps {
   std::vector<int64_t> shared_parts_,
       shared_slot_;  // of each span: how many it shares; its place in `shared_`
 
-  // Rows of experts, the slots of one expert after those of another: which row each has, and where each row's
-  // slots are.
+  // Rows of experts, the slots of one expert after those of another: which row each has, if any, and where
+  // each row's slots are.
   std::vector<Choice> choices_;
-  std::vector<int64_t> slot_row_, slot_of_, expert_begin_;
+  std::vector<SlotGroup> groups_;
+  std::vector<int64_t> slot_row_, slot_of_;
   Activations expert_narrow_, expert_floats_;
   Buffer<float> scores_, expert_gate_, expert_up_, expert_out_;
 
