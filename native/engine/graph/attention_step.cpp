@@ -176,7 +176,9 @@ void Graph::count_cache_bytes(const Layer& layer) {
   }
   for (const SharedRound& round : rounds_)
     positions += round.num_parts * kPartTokens * std::ssize(round.tiles) * layer.heads.num_kv;
-  work_.cache_bytes += positions * layer.heads.dim * 2 * static_cast<int64_t>(sizeof(uint16_t));
+  const int64_t block_bytes =
+      2 * head_block_halves(cache_.shape().type, layer.heads.dim) * static_cast<int64_t>(sizeof(uint16_t));
+  work_.cache_bytes += positions * block_bytes / kBlockTokens;
 }
 
 // Writes an item's attention, once all its parts are merged.

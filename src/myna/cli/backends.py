@@ -25,6 +25,8 @@ def backend_options(settings: Settings) -> BackendOptions:
         {model.id: model.vllm for model in settings.models if model.vllm},
         settings.prefix_cache_bytes,
         adapters_by_model(settings),
+        settings.kv_cache_type,
+        {model.id: model.kv_cache_type for model in settings.models if model.kv_cache_type},
     )
 
 
