@@ -152,7 +152,8 @@ class Settings:
     kv_cache_type: str = _setting(
         "auto",
         values.one_of(*KV_CACHE_TYPES),
-        "How the KV cache stores numbers; `auto`: in 16 bits; `q8_0`: in 8, so that twice as many tokens fit.",
+        "How the KV cache stores numbers; `auto`: in 16 bits; `q8_0`: in 8, so that almost twice as many "
+        "tokens fit.",
     )
     prefix_cache_bytes: int = _setting(
         0,

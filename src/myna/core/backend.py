@@ -18,10 +18,9 @@ from myna.core.renderer import Renderer
 from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 from myna.core.translatable import Translatable
 
-
-# How the keys and values of the KV cache are stored: as 16-bit floats, or as 8-bit integers of which 32 share a
-# scale.
-KV_CACHE_TYPES: Final = ("auto", "q8_0")
+# How the KV cache stores numbers, and how many bytes each takes: as 16-bit floats, or as 8-bit integers of
+# which 32 share a 16-bit scale.
+KV_CACHE_TYPES: Final = {"auto": 2.0, "q8_0": 34 / 32}
 
 
 class ModelSpec(Protocol):

@@ -122,8 +122,9 @@ def load_engine(
 
     `context_tokens` 0: the model's own, as far as memory allows. `memory_bytes` is the size of the KV cache;
     0 lets the engine choose, up to `max_kv_bytes` (0: a quarter of the available memory). `threads` 0: as
-    many as the process may use. `kv_cache_type` is one of `core.backend.KV_CACHE_TYPES`. Raises
-    `ModelLoadFailed` for a file that the engine can't run, and `ConfigurationError` for an unknown or missing engine."""
+    many as the process may use. `kv_cache_type` is a name in `core.backend.KV_CACHE_TYPES`. Raises
+    `ModelLoadFailed` for a file that the engine can't run, and `ConfigurationError` for an unknown or missing
+    engine."""
     engine: Engine = _function(name, _row(name).load)(
         path,
         context_tokens=context_tokens,

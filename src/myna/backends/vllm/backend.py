@@ -144,8 +144,8 @@ class VllmBackend:
         if (cache := self._options.kv_cache_type_of(model.id)) != "auto":
             raise ModelFileError(
                 N_(
-                    "vLLM has no KV cache of the type {cache}; set kv_cache_type = \"auto\" for {model!r}, and "
-                    "for 8 bits vLLM's own option kv_cache_dtype (docs/vllm.md).",
+                    'vLLM has no KV cache of the type {cache}; set kv_cache_type = "auto" for {model!r}, and '
+                    'for 8 bits its own option: vllm = {{ kv_cache_dtype = "fp8" }}.',
                     cache=cache,
                     model=model.id,
                 )

@@ -9,12 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from myna.core.backend import ModelSize
+from myna.core.backend import KV_CACHE_TYPES, ModelSize
 from myna.prompts.gguf import Header, TensorInfo, read_header
 from myna.prompts.pooling import find_pooling, is_encoder
 
-# Of a key's or value's number: a 16-bit float, or an 8-bit integer and its part of the scale that 32 share.
-_NUMBER_BYTES: Final = {"auto": 2.0, "q8_0": 34 / 32}
 _FLOAT_BYTES: Final = 4  # states are stored as 32-bit floats
 # Of a worker process, measured: Python and its libraries, each token of a vocabulary, each merge of one.
 _BASE_BYTES: Final = 32 << 20
@@ -55,8 +53,9 @@ PACKING: Final = {
 def model_size(
     header: Header, paths: Sequence[Path], *, is_packed: bool, kv_cache_type: str = "auto"
 ) -> ModelSize:
-    """The size of a model with those files and that type of KV cache. `is_packed`: in the native engine, which maps what it only looks
-    up rows of and packs the rest; others map whole files. Raises `OSError` and `ModelFileError`."""
+    """The size of a model with those files and that type of KV cache. `is_packed`: in the native engine,
+    which maps what it only looks up rows of and packs the rest; others map whole files. Raises `OSError` and
+    `ModelFileError`."""
     name = header.architecture
     recurrent = len(_recurrent_layers(header))
     is_cached = not (is_encoder(name) or (is_packed and find_pooling(header)))
@@ -70,7 +69,7 @@ def model_size(
         step_bytes = _llama_step_bytes(header, weights, has_states=recurrent > 0)
     return ModelSize(
         weights_bytes,
-        ceil(_NUMBER_BYTES[kv_cache_type] * _numbers_of_a_token(header, name)) if is_cached else 0,
+        ceil(KV_CACHE_TYPES[kv_cache_type] * _numbers_of_a_token(header, name)) if is_cached else 0,
         context_tokens,
         _FLOAT_BYTES * recurrent * _state_floats(header) if recurrent else 0,
         _BASE_BYTES + _vocabulary_bytes(header) + step_bytes,
