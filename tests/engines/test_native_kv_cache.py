@@ -20,7 +20,8 @@ from myna.prompts.vocabulary import Vocabulary
 
 ModelPath = Callable[[str], Path]
 MODEL = "smollm2-135m-instruct"
-MOST_KL = 0.01  # the mean, in nats
+# The mean, in nats. Large biases of keys cost more; without spreading components it is 0.023.
+MOST_KL = {MODEL: 0.005, "gemma-3-270m": 0.01, "qwen2.5-coder-0.5b-instruct": 0.02}
 
 
 def opened(path: Path, kv_cache_type: str, memory_bytes: int = 64 << 20) -> NativeEngine:
@@ -50,7 +51,7 @@ def test_it_holds_almost_twice_the_tokens_under_another_name(
     usual.close()
 
 
-@pytest.mark.parametrize("model", [MODEL, "qwen2.5-coder-0.5b-instruct", "gemma-3-270m"])
+@pytest.mark.parametrize("model", MOST_KL)
 def test_its_logits_are_close_to_those_of_16_bits(model: str, model_path: ModelPath) -> None:
     path = model_path(model)
     tokens = Tokenizer(Vocabulary.of(read_header(path))).encode(MIXED, parse_special=False)
@@ -63,8 +64,8 @@ def test_its_logits_are_close_to_those_of_16_bits(model: str, model_path: ModelP
         engine.close()
     usual, ours = found
     assert len(tokens) > 100
-    assert 0 < divergences(usual, ours).mean() < MOST_KL
-    assert (usual.argmax(axis=1) == ours.argmax(axis=1)).mean() >= 0.95
+    assert 0 < divergences(usual, ours).mean() < MOST_KL[model]
+    assert (usual.argmax(axis=1) == ours.argmax(axis=1)).mean() >= 0.9
 
 
 TINY = {
