@@ -4,7 +4,8 @@
 
 Teacher-forced over mixed text (this repository's English and Chinese pages and its code) in windows of 500
 tokens. Prints the mean KL(float32 || engine) of both, the 95 % bootstrap interval of the difference over
-tokens, and how often the most likely token is float32's. Then greedy answers: how many of 64 tokens match
+tokens, and how often the most likely token is float32's; the same of a KV cache in 8 bits (`q8_0`), and its
+divergence from Myna's usual one. Then greedy answers: how many of 64 tokens match
 float32's until the first difference, and by how much float32 preferred its own token there.
 """
 
@@ -81,9 +82,11 @@ def measure(path: str, num_tokens: int) -> dict[str, object]:
     oracle, reference = Oracle(path), FloatReference(path)
     options = {"context_tokens": 1024, "memory_bytes": 256 << 20, "threads": 0}
     engine = load_engine("native", path, **options)
+    small = load_engine("native", path, **options, kv_cache_type="q8_0")
     begin = [2] if reference.architecture == "gemma3" else []
     cut = windows(oracle, num_tokens, begin)
     ours, theirs, top_ours, top_theirs = [], [], [], []
+    with_q8, from_usual, top_q8 = [], [], []
     for number, window in enumerate(cut, 1):
         print(f"{Path(path).stem}: window {number} of {len(cut)}", file=sys.stderr, flush=True)
         exact = reference.logits(window)
@@ -93,8 +96,14 @@ def measure(path: str, num_tokens: int) -> dict[str, object]:
         theirs.append(divergences(exact, other))
         top_ours.append(mine.argmax(axis=1) == exact.argmax(axis=1))
         top_theirs.append(other.argmax(axis=1) == exact.argmax(axis=1))
+        rounded = small.forward([BatchRow(0, window, 0, 0)]).array
+        with_q8.append(divergences(exact, rounded))
+        from_usual.append(divergences(mine, rounded))
+        top_q8.append(rounded.argmax(axis=1) == exact.argmax(axis=1))
         engine.free(0)
+        small.free(0)
     oracle.close()
+    small.close()
     prompts = [window[:PROMPT_TOKENS] for window in cut] + [
         window[200 : 200 + PROMPT_TOKENS] for window in cut
     ]
@@ -111,6 +120,9 @@ def measure(path: str, num_tokens: int) -> dict[str, object]:
         "kl_myna": round(compared.ours, 6),
         "kl_llama_cpp": round(compared.theirs, 6),
         "difference_95": [round(compared.low, 6), round(compared.high, 6)],
+        "kl_q8_0": round(float(np.concatenate(with_q8).mean()), 6),
+        "kl_q8_0_from_usual": round(float(np.concatenate(from_usual).mean()), 6),
+        "top1_q8_0": round(float(np.concatenate(top_q8).mean()), 4),
         "top1_myna": round(float(np.concatenate(top_ours).mean()), 4),
         "top1_llama_cpp": round(float(np.concatenate(top_theirs).mean()), 4),
         "greedy_myna": greedy(reference, said),

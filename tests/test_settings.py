@@ -131,6 +131,15 @@ def test_a_models_draft_model_is_set_by_its_id(tmp_path: Path) -> None:
         load(tmp_path, "[models]\nlarge = { draft = 1 }")
 
 
+def test_the_type_of_the_kv_cache_is_set_for_all_models_or_one(tmp_path: Path) -> None:
+    settings = load(tmp_path, 'kv_cache_type = "q8_0"\n[models]\nmine = { kv_cache_type = "auto" }')
+    assert settings.kv_cache_type == "q8_0"
+    assert settings.models == (ModelSetting("mine", None, kv_cache_type="auto"),)
+    for wrong in ('kv_cache_type = "int8"', '[models]\nmine = { kv_cache_type = "int8" }'):
+        with pytest.raises(ConfigurationError, match="auto, q8_0"):
+            load(tmp_path, wrong)
+
+
 def test_sampling_defaults_are_a_word_or_a_table_by_model(tmp_path: Path) -> None:
     assert load(tmp_path).defaults.of("a") == SamplingDefaults()
     assert load(tmp_path, 'defaults = "openai"').defaults.of("a") == OPENAI

@@ -26,7 +26,7 @@ Engine::Engine(const std::string& path, const EngineOptions& options)
 // A few states come first, then room for one context; both share the rest.
 void Engine::allocate(const EngineOptions& options) {
   const Dimensions& d = model_->dimensions;
-  CacheShape shape{{}, 0, options.max_sequences};
+  CacheShape shape{{}, 0, options.max_sequences, options.cache_type};
   for (const Layer& layer : model_->layers)
     if (layer.has_keys()) shape.layers.push_back({layer.heads.num_kv, layer.heads.dim});
   const int64_t context =

@@ -18,6 +18,7 @@ struct EngineOptions {
   int64_t memory_bytes;    // of the KV cache and the states
   int threads;             // 0: as many as the process may use
   int max_sequences;
+  CacheType cache_type = CacheType::kFloat16;
 };
 
 class Engine {

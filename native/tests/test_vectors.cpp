@@ -6,8 +6,10 @@
 #include <limits>
 #include <vector>
 
+#define MYNA_ISA test_halves
 #include "check.h"
 #include "cpu/kernels.h"
+#include "cpu/portable/half.h"
 #include "cpu/vector_table.h"
 
 namespace myna::test {
@@ -26,17 +28,19 @@ bool same_bits(const Floats& a, const Floats& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
-std::vector<const VectorTable*> tables() {
+std::vector<const VectorTable*> tables(CacheType type = CacheType::kFloat16) {
   std::vector<const VectorTable*> found;
-  for (const KernelTable* kernel : runnable_kernels()) found.push_back(&vectors_for(kernel->name));
+  for (const KernelTable* kernel : runnable_kernels())
+    found.push_back(&vectors_for(kernel->name, Precision::kFloat, type));
   return found;
 }
 
 // Those whose attention rounds differently: each must be exact enough, and agree with itself.
-std::vector<const VectorTable*> tables_with_tiles() {
+std::vector<const VectorTable*> tables_with_tiles(CacheType type) {
   for (const KernelTable* kernel : runnable_kernels())
     if (std::strcmp(kernel->name, "amx") == 0)
-      return {&vectors_for("amx", Precision::kBfloat), &vectors_for("amx", Precision::kSplitBfloat)};
+      return {&vectors_for("amx", Precision::kBfloat, type),
+              &vectors_for("amx", Precision::kSplitBfloat, type)};
   return {};
 }
 
@@ -139,7 +143,24 @@ void row_operations_agree(std::mt19937_64& random) {
   }
 }
 
-// A sequence's keys and values in scattered blocks, as the cache holds them; unused slots hold NaN.
+// What integers of 8 bits make of rows: 32 dimensions share a scale, which is a half.
+Floats as_integers(const Floats& rows, int head_dim) {
+  Floats rounded = rows;
+  for (size_t row = 0; row < rows.size(); row += head_dim)
+    for (int first = 0; first < head_dim; first += 32) {
+      float* x = &rounded[row + first];
+      const int count = std::min(32, head_dim - first);
+      float largest = 0;
+      for (int i = 0; i < count; ++i) largest = std::max(largest, std::abs(x[i]));
+      const float scale = test_halves::half_to_float(test_halves::float_to_half(largest / 127));
+      for (int i = 0; i < count; ++i)
+        x[i] = std::clamp(std::nearbyint(x[i] / scale), -127.0f, 127.0f) * scale;
+    }
+  return rounded;
+}
+
+// A sequence's keys and values in scattered blocks, as the cache holds them; unused slots hold NaN, or for
+// tiles, which multiply them by 0, the largest number.
 struct Stored {
   int head_dim;
   int64_t length;
@@ -148,19 +169,20 @@ struct Stored {
   std::vector<uint16_t> memory;
   int64_t stride;
 
-  Stored(const VectorTable& table, std::mt19937_64& random, int head_dim, int64_t length)
-      : head_dim(head_dim), length(length), stride(2ll * head_dim * kBlockTokens) {
+  Stored(const VectorTable& table, std::mt19937_64& random, int head_dim, int64_t length, CacheType type)
+      : head_dim(head_dim), length(length), stride(2 * head_block_halves(type, head_dim)) {
     keys = random_floats(random, length * head_dim);
     values = random_floats(random, length * head_dim);
     const int64_t count = (length + kBlockTokens - 1) / kBlockTokens;
     for (int64_t i = 0; i < count; ++i) blocks.push_back(static_cast<int32_t>(i * 7 % count));
     if (count % 7 == 0)
       for (int64_t i = 0; i < count; ++i) blocks[i] = static_cast<int32_t>(i);
-    memory.assign(count * stride, 0x7e00);
-    store(table);
+    memory.resize(count * stride);
+    store(table, 0x7e00);
   }
 
-  void store(const VectorTable& table) {
+  void store(const VectorTable& table, uint16_t unused) {
+    std::fill(memory.begin(), memory.end(), unused);
     for (int64_t i = 0; i < length; ++i) {
       uint16_t* block = memory.data() + blocks[i / kBlockTokens] * stride;
       table.store_kv(&keys[i * head_dim], &values[i * head_dim], head_dim, static_cast<int>(i % kBlockTokens),
@@ -199,8 +221,12 @@ Floats attend_all(const VectorTable& table, const QueryRows& rows) {
   return out;
 }
 
-void expect_softmax(const Stored& stored, const QueryRows& rows, const Floats& out, double tolerance) {
+void expect_softmax(const Stored& stored, CacheType type, const QueryRows& rows, const Floats& out,
+                    double tolerance) {
   const int head_dim = stored.head_dim;
+  const bool is_q8 = type == CacheType::kQ8;
+  const Floats keys = is_q8 ? as_integers(stored.keys, head_dim) : stored.keys;
+  const Floats values = is_q8 ? as_integers(stored.values, head_dim) : stored.values;
   for (int r = 0; r < rows.num_rows; ++r) {
     const int64_t position = rows.first_position + r / rows.group;
     const int64_t first = rows.window > 0 ? std::max<int64_t>(0, position - rows.window + 1) : 0;
@@ -210,11 +236,11 @@ void expect_softmax(const Stored& stored, const QueryRows& rows, const Floats& o
     for (int64_t t = first; t < (rows.length > 0 ? after : position + 1); ++t) {
       double score = 0;
       for (int d = 0; d < head_dim; ++d)
-        score += static_cast<double>(rows.queries[r * head_dim + d]) * stored.keys[t * head_dim + d];
+        score += static_cast<double>(rows.queries[r * head_dim + d]) * keys[t * head_dim + d];
       if (rows.score_cap > 0) score = rows.score_cap * std::tanh(score / rows.score_cap);
       const double weight = std::exp(score);
       total += weight;
-      for (int d = 0; d < head_dim; ++d) sums[d] += weight * stored.values[t * head_dim + d];
+      for (int d = 0; d < head_dim; ++d) sums[d] += weight * values[t * head_dim + d];
     }
     for (int d = 0; d < head_dim; ++d) CHECK(std::abs(out[r * head_dim + d] - sums[d] / total) < tolerance);
   }
@@ -231,35 +257,59 @@ void expect_same_alone(const VectorTable& table, Stored& stored, const QueryRows
   }
 }
 
-void attention_agrees(std::mt19937_64& random) {
-  const VectorTable& plain = vectors_for("portable");
+void attention_agrees(std::mt19937_64& random, CacheType type) {
+  const VectorTable& plain = vectors_for("portable", Precision::kFloat, type);
   for (const int head_dim : {16, 48, 64, 80, 128, 256})
     for (const int64_t window : {0, 1, 40, 300}) {
       const int64_t length = 1 + static_cast<int64_t>(random() % 600);
       const int group = 1 + static_cast<int>(random() % 8);
       const int count = 1 + static_cast<int>(random() % std::min<int64_t>(length, 20));
       const float score_cap = random() % 2 == 0 ? 0.0f : 2.0f;
-      Stored stored(plain, random, head_dim, length);
+      Stored stored(plain, random, head_dim, length, type);
       const Floats queries = random_floats(random, count * group * head_dim, 1 / std::sqrt(float(head_dim)));
       const bool is_causal = random() % 2 == 0;
       const int64_t from = is_causal ? length - count : static_cast<int64_t>(random() % (length - count + 1));
       const QueryRows rows = stored.rows(queries, from, count, group, window, score_cap, is_causal);
       const Floats expected = attend_all(plain, rows);
-      expect_softmax(stored, rows, expected, 5e-3);
-      const auto with_tiles = tables_with_tiles();
-      for (const VectorTable* table : tables()) {
+      expect_softmax(stored, type, rows, expected, 5e-3);
+      const auto with_tiles = tables_with_tiles(type);
+      for (const VectorTable* table : tables(type)) {
         CHECK(same_bits(attend_all(*table, rows), expected));
         expect_same_alone(*table, stored, rows, expected);
       }
       for (const VectorTable* table : with_tiles) {
         Stored own = stored;
-        own.store(*table);
+        own.store(*table, 0x7bff);
         const QueryRows of_own = own.rows(queries, from, count, group, window, score_cap, is_causal);
         const Floats all = attend_all(*table, of_own);
         // bfloat16 is off by up to 2e-2 at 4, in keys and queries, too.
-        expect_softmax(own, of_own, all, 5e-2);
+        expect_softmax(own, type, of_own, all, 5e-2);
         expect_same_alone(*table, own, of_own, all);
       }
+    }
+}
+
+// What is too large or isn't a number becomes finite, and zeros stay zeros.
+void integers_are_finite() {
+  constexpr int kWidth = 64;
+  constexpr CacheType type = CacheType::kQ8;
+  for (const auto& found : {tables(type), tables_with_tiles(type)})
+    for (const VectorTable* table : found) {
+      Floats key(kWidth), value(kWidth, 0.0f), query(kWidth, 0.0f);
+      key[3] = std::numeric_limits<float>::quiet_NaN();
+      key[40] = std::numeric_limits<float>::infinity();
+      value[0] = 1e30f;
+      value[1] = -1e30f;
+      std::vector<uint16_t> block(2 * head_block_halves(type, kWidth));
+      const int64_t half = std::ssize(block) / 2;
+      table->store_kv(key.data(), value.data(), kWidth, 5, block.data(), block.data() + half);
+      table->store_kv(query.data(), query.data(), kWidth, 0, block.data(), block.data() + half);
+      const int32_t blocks[] = {0};
+      const QueryRows rows{
+          query.data(), 1, 1, kWidth, 5, 1, blocks, {block.data(), block.data() + half, 2 * half}};
+      const Floats out = attend_all(*table, rows);
+      CHECK(out[0] > 65000 && out[0] < 66000 && out[1] == -out[0]);
+      for (int d = 2; d < kWidth; ++d) CHECK(out[d] == 0);
     }
 }
 
@@ -270,6 +320,8 @@ int main() {
   std::mt19937_64 random(myna::test::seed());
   myna::test::row_operations_agree(random);
   myna::test::rarer_operations_agree(random);
-  for (int i = 0; i < 4; ++i) myna::test::attention_agrees(random);
+  for (const auto type : {myna::CacheType::kFloat16, myna::CacheType::kQ8})
+    for (int i = 0; i < 4; ++i) myna::test::attention_agrees(random, type);
+  myna::test::integers_are_finite();
   return 0;
 }

@@ -19,7 +19,14 @@ def architectures() -> dict[str, list[str]]:
 
 class Engine:
     def __init__(
-        self, path: str, *, context_tokens: int, memory_bytes: int, threads: int, max_sequences: int
+        self,
+        path: str,
+        *,
+        context_tokens: int,
+        memory_bytes: int,
+        threads: int,
+        max_sequences: int,
+        has_q8_cache: bool = False,
     ) -> None: ...
     def forward(self, rows: list[int], tokens: list[int]) -> npt.NDArray[np.float32]: ...
     def fork(self, source: int, target: int, num_tokens: int) -> None: ...

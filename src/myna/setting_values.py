@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from myna.core.backend import Section
+from myna.core.backend import KV_CACHE_TYPES, Section
 from myna.core.sampling_defaults import NO_DEFAULTS, OPENAI, SamplingDefaults, read_defaults
 from myna.core.translatable import N_
 from myna.core.units import parse_bytes, parse_seconds
@@ -69,13 +69,14 @@ PUBLISHED: Final = DefaultsSetting()
 class ModelSetting:
     """A model file of the user's own, served under `id`; or, without `path`, a setting of another model.
     `chat_template` is a file that replaces the model's own template, `draft` the id of a smaller model that
-    proposes tokens to it, `vllm` are options of vLLM's, by name."""
+    proposes tokens to it, `vllm` are options of vLLM's, by name. `kv_cache_type` is "" if it isn't set."""
 
     id: str
     path: Path | None
     chat_template: Path | None = None
     vllm: Mapping[str, object] = field(default_factory=dict)
     draft: str = ""
+    kv_cache_type: str = ""
 
 
 def text(raw: object, base: Path) -> str:
@@ -195,14 +196,23 @@ def models(raw: object, base: Path) -> tuple[ModelSetting, ...]:
 def _model(name: str, value: object, base: Path) -> ModelSetting:
     if isinstance(value, str):
         return ModelSetting(name, path(value, base))
-    if isinstance(value, dict) and value and set(value) <= {"path", "chat_template", "draft", "vllm"}:
+    known = {"path", "chat_template", "draft", "vllm", "kv_cache_type"}
+    if isinstance(value, dict) and value and set(value) <= known:
         file, template = (
             path(value[key], base) if key in value else None for key in ("path", "chat_template")
         )
         draft = text(value.get("draft", ""), base)
-        return ModelSetting(name, file, template, vllm=_table(value.get("vllm", {})), draft=draft)
+        cache = value.get("kv_cache_type", "")
+        if cache and cache not in KV_CACHE_TYPES:
+            raise ValueError(N_("for kv_cache_type one of {allowed}", allowed=", ".join(KV_CACHE_TYPES)))
+        return ModelSetting(
+            name, file, template, vllm=_table(value.get("vllm", {})), draft=draft, kv_cache_type=cache
+        )
     raise ValueError(
-        N_('a GGUF file or a folder, or { path = "...", chat_template = "...", draft = "...", vllm = { … } }')
+        N_(
+            'a GGUF file or a folder, or { path = "...", chat_template = "...", draft = "...", '
+            'kv_cache_type = "q8_0", vllm = { … } }'
+        )
     )
 
 

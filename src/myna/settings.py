@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from myna import setting_values as values
 from myna.backends.table import engine_names
-from myna.core.backend import Section
+from myna.core.backend import KV_CACHE_TYPES, Section
 from myna.core.errors import ConfigurationError
 from myna.core.translatable import N_, Translatable
 
@@ -153,6 +153,12 @@ class Settings:
         values.num_bytes,
         'Memory for the KV cache, such as "2G"; 0: a quarter of what is free.',
         key="memory",
+    )
+    kv_cache_type: str = _setting(
+        "auto",
+        values.one_of(*KV_CACHE_TYPES),
+        "How the KV cache stores numbers; `auto`: in 16 bits; `q8_0`: in 8, so that almost twice as many "
+        "tokens fit.",
     )
     prefix_cache_bytes: int = _setting(
         0,

@@ -1,5 +1,6 @@
 """What fits a machine, how fast it would be, and which to take."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,11 @@ def test_those_to_take_come_first_and_what_is_too_large_last() -> None:
 
 def test_the_kv_cache_counts() -> None:
     entry = CATALOG.find("qwen3-4b")
-    assert 1.1 * GB < needed_bytes(entry) - entry.num_bytes < 1.5 * GB
+    needed = needed_bytes(entry)
+    assert 1.1 * GB < needed - entry.num_bytes < 1.5 * GB
+    assert 0.3 * GB < needed - needed_bytes(entry, "q8_0") < 0.7 * GB
+    small = replace(machine(6, 20), kv_cache_types={"qwen3-4b": "q8_0"})
+    assert needed_bytes(entry, "q8_0") in {advice.needed_bytes for advice in model_advice(CATALOG, small)}
 
 
 def test_the_bandwidth_is_measured_and_the_best_is_kept(tmp_path: Path) -> None:

@@ -68,6 +68,24 @@ def test_its_tokenizer_parses_special_tokens_only_when_asked(model_path: ModelPa
     engine.close()
 
 
+def test_its_kv_cache_may_have_8_bits(model_path: ModelPath) -> None:
+    tokens, found = list(range(300, 350)), []
+    for kv_cache_type in ("auto", "q8_0"):
+        engine = llamacpp.load(
+            str(model_path(MODEL)),
+            context_tokens=256,
+            memory_bytes=64 << 20,
+            threads=1,
+            kv_cache_type=kv_cache_type,
+        )
+        found.append((engine.info, engine.forward([BatchRow(0, tokens, 0, 49)]).array.copy()))
+        engine.close()
+    (usual, exact), (info, rounded) = found
+    assert info.kv_tokens > 1.7 * usual.kv_tokens
+    assert info.arithmetic == usual.arithmetic + "-q8_0"
+    assert 0 < np.abs(exact - rounded).max() < 1
+
+
 def test_load_errors_name_the_file_or_the_reason(model_path: ModelPath, tmp_path: Path) -> None:
     with pytest.raises(ModelLoadFailed, match="does not exist"):
         llamacpp.load(str(tmp_path / "none.gguf"), context_tokens=0, memory_bytes=0, threads=1)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from myna.core.backend import KV_CACHE_TYPES
 from myna.engines.base import BatchRow
 from myna.engines.native import NativeEngine, load
 
@@ -28,21 +29,34 @@ def random_tokens(seed: int, count: int) -> list[int]:
 TOKENS = random_tokens(1, LENGTH)
 
 
-def open_small(path: Path, threads: int) -> NativeEngine:
-    return load(str(path), context_tokens=1024, memory_bytes=512 << 20, threads=threads)
+def open_small(path: Path, threads: int, kv_cache_type: str) -> NativeEngine:
+    return load(
+        str(path),
+        context_tokens=1024,
+        memory_bytes=512 << 20,
+        threads=threads,
+        kv_cache_type=kv_cache_type,
+    )
+
+
+@pytest.fixture(scope="module", params=KV_CACHE_TYPES)
+def kv_cache_type(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one thread", "two threads"])
-def engine(request: pytest.FixtureRequest, model_path: Callable[[str], Path]) -> Iterator[NativeEngine]:
-    engine = open_small(model_path("smollm2-135m-instruct"), request.param)
+def engine(
+    request: pytest.FixtureRequest, model_path: Callable[[str], Path], kv_cache_type: str
+) -> Iterator[NativeEngine]:
+    engine = open_small(model_path("smollm2-135m-instruct"), request.param, kv_cache_type)
     yield engine
     engine.close()
 
 
 @pytest.fixture(scope="module")
-def expected(model_path: Callable[[str], Path]) -> Rows:
+def expected(model_path: Callable[[str], Path], kv_cache_type: str) -> Rows:
     """Logits of every position, computed alone with one thread, in pieces of 100."""
-    engine = open_small(model_path("smollm2-135m-instruct"), 1)
+    engine = open_small(model_path("smollm2-135m-instruct"), 1, kv_cache_type)
     pieces = [
         engine.forward([BatchRow(0, TOKENS[start : start + 100], start, 0)]).array.copy()
         for start in range(0, LENGTH, 100)

@@ -9,6 +9,7 @@ import pytest
 from tests.scheduling.model import Driver
 from tests.scheduling.test_speculation import ALWAYS, NEVER, told
 
+from myna.core.backend import KV_CACHE_TYPES
 from myna.core.conversation import Message
 from myna.core.requests import GenerationRequest, Sampling
 from myna.decoding.token_table import TokenTable
@@ -46,9 +47,16 @@ class Opened:
 
 
 @contextmanager
-def both(path: Path, draft: Path) -> Iterator[Opened]:
+def both(path: Path, draft: Path, kv_cache_type: str = "auto") -> Iterator[Opened]:
     engine, draft_engine = (
-        load(str(one), context_tokens=2048, memory_bytes=256 << 20, threads=2) for one in (path, draft)
+        load(
+            str(one),
+            context_tokens=2048,
+            memory_bytes=256 << 20,
+            threads=2,
+            kv_cache_type=kv_cache_type,
+        )
+        for one in (path, draft)
     )
     prompting = GgufRenderer.load(path, None)
     data = list(prompting.vocabulary.pieces)
@@ -57,9 +65,9 @@ def both(path: Path, draft: Path) -> Iterator[Opened]:
     draft_engine.close()
 
 
-@pytest.fixture(scope="module")
-def opened(model_path: Callable[[str], Path]) -> Iterator[Opened]:
-    with both(model_path(MODEL), model_path(MODEL)) as opened:
+@pytest.fixture(scope="module", params=KV_CACHE_TYPES)
+def opened(request: pytest.FixtureRequest, model_path: Callable[[str], Path]) -> Iterator[Opened]:
+    with both(model_path(MODEL), model_path(MODEL), request.param) as opened:
         yield opened
 
 

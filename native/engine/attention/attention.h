@@ -13,8 +13,21 @@ constexpr int64_t kPartTokens = 256;  // positions of one work item when a long 
 
 constexpr float kMinusInfinity = -__builtin_inff();
 
-// One key/value head of one layer. Keys are [block][head_dim][16 positions], values [block][16][head_dim], in
-// half precision; the order within a block is the vector table's own (AMX has another).
+// How keys and values are stored: as 16-bit floats, or as integers of 8 bits, of which 32 dimensions of a
+// position share a scale (as in GGUF's Q8_0).
+enum class CacheType { kFloat16, kQ8 };
+constexpr int kScaleDimensions = 32;
+
+// The size of a head's keys, or its values, in one block, in halves. Integers come before their scales, which
+// are halves: [head_dim / 32][16 positions].
+constexpr int64_t head_block_halves(CacheType type, int head_dim) {
+  if (type == CacheType::kFloat16) return static_cast<int64_t>(kBlockTokens) * head_dim;
+  const int num_scales = (head_dim + kScaleDimensions - 1) / kScaleDimensions;
+  return static_cast<int64_t>(kBlockTokens) * (head_dim / 2 + num_scales);
+}
+
+// One key/value head of one layer. Keys are [block][head_dim][16 positions], values [block][16][head_dim], as
+// halves or integers; the order within a block is the vector table's own (AMX has another).
 struct PagedHead {
   uint16_t* keys;
   uint16_t* values;
@@ -50,11 +63,11 @@ struct Partial {
 };
 
 // Scratch memory of one thread, in floats, for up to `num_rows` rows: a segment's keys and values as floats
-// and the scores of a few rows, or those of two segments, weights and queries as tiles
-// (cpu/avx512/attention_amx.cpp).
+// and the scores of a few rows; or, as tiles, a segment's keys in two parts, three segments' values, two
+// segments' scores, weights and queries (cpu/avx512/attention_amx.cpp).
 constexpr int64_t attention_scratch_floats(int head_dim, int64_t num_rows) {
   const int64_t padded = (head_dim + 31ll) / 32 * 32;
-  return 2 * kSegmentTokens * padded + 40 * kSegmentTokens + padded_rows(num_rows) * padded;
+  return 5 * kSegmentTokens / 2 * padded + 40 * kSegmentTokens + padded_rows(num_rows) * padded;
 }
 
 // The part of a segment that a row sees: positions [begin, end), relative to the segment's start.

@@ -192,10 +192,34 @@ inline void convert(const uint16_t* from, float* to, int64_t count) {
   for (int64_t i = 0; i < count; i += 16) store(to + i, load(from + i));
 }
 
+// The numbers of integers in a block, which floats hold exactly.
+inline void expand_keys(const uint16_t* from, int head_dim, float* to) {
+  const auto* integers = reinterpret_cast<const int8_t*>(from);
+  const uint16_t* scales = from + head_dim * kBlockTokens / 2;
+  for (int d = 0; d < head_dim; ++d) {
+    const Lanes scale = load(scales + d / kScaleDimensions * kBlockTokens);
+    store(to + d * kBlockTokens, mul(load(integers + d * kBlockTokens), scale));
+  }
+}
+
+inline void expand_values(const uint16_t* from, int head_dim, float* to) {
+  const auto* integers = reinterpret_cast<const int8_t*>(from);
+  const uint16_t* halves = from + head_dim * kBlockTokens / 2;
+  for (int first = 0; first < head_dim; first += kScaleDimensions, halves += kBlockTokens) {
+    const int end = head_dim - first < kScaleDimensions ? head_dim : first + kScaleDimensions;
+    float scales[kBlockTokens];
+    store(scales, load(halves));
+    for (int t = 0; t < kBlockTokens; ++t)
+      for (int d = first; d < end; d += 16)
+        store(to + t * head_dim + d, mul(load(integers + t * head_dim + d), broadcast(scales[t])));
+  }
+}
+
 inline void fetch(const uint16_t* from, int64_t count) {
   for (int64_t i = 0; i < count; i += 32) __builtin_prefetch(from + i);
 }
 
+template <CacheType kType>
 void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scratch) {
   const int head_dim = rows.head_dim;
   for (int r = 0; r < rows.num_rows; ++r) {
@@ -207,7 +231,7 @@ void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scra
   const int64_t last = visible_end(rows, rows.first_position + (rows.num_rows - 1) / rows.group) - 1;
   const int64_t first = rows.window > 0 ? rows.first_position - rows.window + 1 : 0;
   const int64_t block_values = static_cast<int64_t>(kBlockTokens) * head_dim;
-  const bool converts = rows.num_rows > 2 * kTileRows;
+  const bool converts = kType == CacheType::kQ8 || rows.num_rows > 2 * kTileRows;
   float* scores = scratch + 2 * kSegmentBlocks * block_values;
   for (int64_t segment = part_begin; segment < part_begin + kPartTokens && segment <= last;
        segment += kSegmentTokens) {
@@ -228,8 +252,14 @@ void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scra
       float_keys[b] = scratch + 2 * b * block_values;
       float_values[b] = scratch + (2 * b + 1) * block_values;
       if (position > last) continue;
-      convert(keys[b], scratch + 2 * b * block_values, block_values);
-      convert(values[b], scratch + (2 * b + 1) * block_values, block_values);
+      float *to_keys = scratch + 2 * b * block_values, *to_values = to_keys + block_values;
+      if constexpr (kType == CacheType::kQ8) {
+        expand_keys(keys[b], head_dim, to_keys);
+        expand_values(values[b], head_dim, to_values);
+      } else {
+        convert(keys[b], to_keys, block_values);
+        convert(values[b], to_values, block_values);
+      }
     }
     if (converts)
       fold_segment(rows, segment, float_keys, float_values, part, scores);

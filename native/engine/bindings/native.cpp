@@ -24,10 +24,11 @@ namespace {
 class Handle {
  public:
   Handle(const std::string& path, int64_t context_tokens, int64_t memory_bytes, int threads,
-         int max_sequences) {
+         int max_sequences, bool has_q8_cache) {
+    const CacheType type = has_q8_cache ? CacheType::kQ8 : CacheType::kFloat16;
     nb::gil_scoped_release release;
-    engine_ =
-        std::make_unique<Engine>(path, EngineOptions{context_tokens, memory_bytes, threads, max_sequences});
+    engine_ = std::make_unique<Engine>(
+        path, EngineOptions{context_tokens, memory_bytes, threads, max_sequences, type});
   }
 
   // `rows` holds (sequence, number of tokens, start, logits_from) of each row, `tokens` all their tokens in
@@ -199,8 +200,8 @@ NB_MODULE(_native, module) {
   });
   module.def("usable_threads", &myna::usable_threads);
   nb::class_<Handle>(module, "Engine")
-      .def(nb::init<const std::string&, int64_t, int64_t, int, int>(), "path"_a, nb::kw_only(),
-           "context_tokens"_a, "memory_bytes"_a, "threads"_a, "max_sequences"_a)
+      .def(nb::init<const std::string&, int64_t, int64_t, int, int, bool>(), "path"_a, nb::kw_only(),
+           "context_tokens"_a, "memory_bytes"_a, "threads"_a, "max_sequences"_a, "has_q8_cache"_a = false)
       .def("forward", &Handle::forward, "rows"_a, "tokens"_a)
       .def("fork", &Handle::fork, "source"_a, "target"_a, "num_tokens"_a)
       .def("trim", &Handle::trim, "sequence"_a, "num_tokens"_a)

@@ -123,17 +123,19 @@ const KernelTable& kernels() {
   return chosen;
 }
 
-const VectorTable& vectors_for(const char* kernel_name, [[maybe_unused]] Precision precision) {
+const VectorTable& vectors_for(const char* kernel_name, [[maybe_unused]] Precision precision,
+                               CacheType type) {
+  const auto index = static_cast<size_t>(type);
 #if defined(__x86_64__)
   const bool is_amx = std::strcmp(kernel_name, "amx") == 0;
-  if (is_amx && precision == Precision::kBfloat) return kVectors_amx;
-  if (is_amx && precision == Precision::kSplitBfloat) return kVectors_amx_split;
-  if (is_amx || std::strncmp(kernel_name, "avx512", 6) == 0) return kVectors_avx512;
-  if (std::strncmp(kernel_name, "avx2", 4) == 0) return kVectors_avx2;
+  if (is_amx && precision == Precision::kBfloat) return kVectors_amx[index];
+  if (is_amx && precision == Precision::kSplitBfloat) return kVectors_amx_split[index];
+  if (is_amx || std::strncmp(kernel_name, "avx512", 6) == 0) return kVectors_avx512[index];
+  if (std::strncmp(kernel_name, "avx2", 4) == 0) return kVectors_avx2[index];
 #elif defined(__aarch64__)
-  if (std::strcmp(kernel_name, "neon") == 0) return kVectors_neon;
+  if (std::strcmp(kernel_name, "neon") == 0) return kVectors_neon[index];
 #endif
-  return kVectors_portable;
+  return kVectors_portable[index];
 }
 
 }  // namespace myna

@@ -1,4 +1,5 @@
 // Row operations over float32. Included once by each instruction set's file.
+#include "attention/quantize.h"
 #include "cpu/lanes.h"
 
 namespace myna::MYNA_ISA {
@@ -153,8 +154,14 @@ void rotate_pairs(float* x, const float* cosines, const float* sines, int64_t ha
   }
 }
 
+template <CacheType kType>
 void store_kv(const float* key, const float* value, int head_dim, int slot, uint16_t* block_keys,
               uint16_t* block_values) {
+  if constexpr (kType == CacheType::kQ8) {
+    store_q8(key, head_dim, slot, block_keys, [&](int d) { return d * kBlockTokens + slot; });
+    store_q8(value, head_dim, slot, block_values, [&](int d) { return slot * head_dim + d; });
+    return;
+  }
   for (int d = 0; d < head_dim; d += 16) {
     uint16_t halves[16];
     store(halves, load(key + d));

@@ -67,11 +67,12 @@ struct VectorTable {
   void (*sparsify)(float* x, float deviations, int64_t n);
 };
 
-extern const VectorTable kVectors_portable;
+// By type of cache.
+extern const VectorTable kVectors_portable[2];
 #if defined(__x86_64__)
-extern const VectorTable kVectors_avx2, kVectors_avx512, kVectors_amx, kVectors_amx_split;
+extern const VectorTable kVectors_avx2[2], kVectors_avx512[2], kVectors_amx[2], kVectors_amx_split[2];
 #elif defined(__aarch64__)
-extern const VectorTable kVectors_neon;
+extern const VectorTable kVectors_neon[2];
 #endif
 
 // What attention in matrix tiles may round queries, keys, weights and values to. Other tables have float32
@@ -84,6 +85,7 @@ enum class Precision {
 
 // The table for a matrix kernel's instruction set ("amx", "avx512vnni", "avx2vnni", "avx2", "neon", otherwise
 // portable).
-const VectorTable& vectors_for(const char* kernel_name, Precision precision = Precision::kFloat);
+const VectorTable& vectors_for(const char* kernel_name, Precision precision = Precision::kFloat,
+                               CacheType type = CacheType::kFloat16);
 
 }  // namespace myna

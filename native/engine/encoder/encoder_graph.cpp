@@ -12,7 +12,7 @@ constexpr int64_t kSliceRows = 256;  // after which no further text joins a slic
 }  // namespace
 
 EncoderGraph::EncoderGraph(const Encoder& model, ThreadPool& pool)
-    : RowSteps(pool, Precision::kFloat),
+    : RowSteps(pool, Precision::kFloat, CacheType::kFloat16),
       model_(model),
       cosines_(model.ropes.size()),
       sines_(model.ropes.size()) {

@@ -1,10 +1,30 @@
 // The attention of one layer over a slice: rotates and stores keys and values, then runs the queries.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "graph/graph.h"
 
 namespace myna {
+namespace {
+
+// Turns a head's query or key by an orthogonal matrix: Walsh-Hadamard, in blocks of the largest power of two
+// that divides the width. Products of both stay the same, and components that are far larger than the others,
+// which key biases make, are spread over all: integers that share a scale then lose less of the others.
+void spread_components(float* x, int64_t width) {
+  const int64_t block = width & -width;
+  for (int64_t half = 1; half < block; half *= 2)
+    for (int64_t first = 0; first < width; first += 2 * half)
+      for (int64_t i = first; i < first + half; ++i) {
+        const float a = x[i], b = x[i + half];
+        x[i] = a + b;
+        x[i + half] = a - b;
+      }
+  const float scale = 1 / std::sqrt(static_cast<float>(block));
+  for (int64_t i = 0; i < width; ++i) x[i] *= scale;
+}
+
+}  // namespace
 
 // Splits the slice's attention into work items. All keys must be stored before attention starts if some span
 // has several rows, if its sequence is split into parts, or if spans share parts.
@@ -91,6 +111,7 @@ void Graph::prepare_row(const Layer& layer, int64_t row, int head) {
       vectors_.rms_norm(x, norm.data(), model_.norm_epsilon, x, width);
     if (is_roped) rotate(x, cosines, sines, half);
     if (has_norm && model_.norms_after_rope) vectors_.rms_norm(x, norm.data(), model_.norm_epsilon, x, width);
+    if (cache_.shape().type == CacheType::kQ8) spread_components(x, width);
   };
   const int group = layer.heads.group();
   const float temperature = model_.temperature.at(positions_[static_cast<size_t>(row)]);
@@ -176,7 +197,9 @@ void Graph::count_cache_bytes(const Layer& layer) {
   }
   for (const SharedRound& round : rounds_)
     positions += round.num_parts * kPartTokens * std::ssize(round.tiles) * layer.heads.num_kv;
-  work_.cache_bytes += positions * layer.heads.dim * 2 * static_cast<int64_t>(sizeof(uint16_t));
+  const int64_t block_bytes =
+      2 * head_block_halves(cache_.shape().type, layer.heads.dim) * static_cast<int64_t>(sizeof(uint16_t));
+  work_.cache_bytes += positions * block_bytes / kBlockTokens;
 }
 
 // Writes an item's attention, once all its parts are merged.

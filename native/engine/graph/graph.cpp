@@ -26,7 +26,10 @@ Precision attention_precision(const Model& model) {
 }  // namespace
 
 Graph::Graph(const Model& model, const PagedCache& cache, const StateStore* states, ThreadPool& pool)
-    : RowSteps(pool, attention_precision(model)), model_(model), cache_(cache), states_(states) {
+    : RowSteps(pool, attention_precision(model), cache.shape().type),
+      model_(model),
+      cache_(cache),
+      states_(states) {
   slice_rows_ = model.routing.num_experts > 0 ? kMixtureSliceRows : kSliceRows;
   int64_t channels = 0;
   for (const Layer& layer : model.layers) {

@@ -4,8 +4,8 @@
 
 namespace myna {
 
-RowSteps::RowSteps(ThreadPool& pool, Precision precision)
-    : pool_(pool), kernels_(kernels()), vectors_(vectors_for(kernels_.name, precision)) {}
+RowSteps::RowSteps(ThreadPool& pool, Precision precision, CacheType cache_type)
+    : pool_(pool), kernels_(kernels()), vectors_(vectors_for(kernels_.name, precision, cache_type)) {}
 
 void RowSteps::resize_inputs(std::span<const Matrix* const> consumers, int64_t num_rows, int64_t columns) {
   has_narrow_inputs_ = has_float_inputs_ = false;

@@ -23,7 +23,7 @@ class RowSteps {
   const Work& work() const { return work_; }  // in total
 
  protected:
-  RowSteps(ThreadPool& pool, Precision precision);
+  RowSteps(ThreadPool& pool, Precision precision, CacheType cache_type);
 
   // Makes room for rows of `columns` values, in the forms that the consumers read. `set_inputs` fills rows
   // [begin, end) of them, `prepare` all.

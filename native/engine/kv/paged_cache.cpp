@@ -42,7 +42,7 @@ PagedCache::PagedCache(const CacheShape& shape) : shape_(shape) {
   int64_t begin = 0;
   for (const CacheShape::Layer& layer : shape.layers) {
     layer_begin_.push_back(begin);
-    begin += layer.block_halves() * shape.num_blocks;
+    begin += shape.block_halves(layer) * shape.num_blocks;
   }
 }
 
@@ -58,9 +58,9 @@ PagedCache::Sequence& PagedCache::at(int sequence) {
 
 PagedHead PagedCache::head(int layer, int head) const {
   const CacheShape::Layer& shape = shape_.layers[static_cast<size_t>(layer)];
-  const int64_t head_halves = static_cast<int64_t>(shape.head_dim) * kBlockTokens;
+  const int64_t head_halves = head_block_halves(shape_.type, shape.head_dim);
   uint16_t* keys = memory_.get() + layer_begin_[static_cast<size_t>(layer)] + head * head_halves;
-  return {keys, keys + shape.num_heads * head_halves, shape.block_halves()};
+  return {keys, keys + shape.num_heads * head_halves, shape_.block_halves(shape)};
 }
 
 // A shared block is copied by each of its writers except the last.
@@ -161,11 +161,11 @@ void PagedCache::append_blocks(int sequence, int64_t count, const uint8_t* sourc
 }
 
 uint16_t* PagedCache::block(size_t layer, int32_t block) const {
-  return memory_.get() + layer_begin_[layer] + block * shape_.layers[layer].block_halves();
+  return memory_.get() + layer_begin_[layer] + block * shape_.block_halves(shape_.layers[layer]);
 }
 
 size_t PagedCache::layer_block_bytes(size_t layer) const {
-  return static_cast<size_t>(shape_.layers[layer].block_halves()) * 2;
+  return static_cast<size_t>(shape_.block_halves(shape_.layers[layer])) * 2;
 }
 
 bool PagedCache::prepare_block() {
@@ -173,7 +173,7 @@ bool PagedCache::prepare_block() {
   const int64_t ready = static_cast<int64_t>(free_.size()) + num_ready_ - num_used_;
   if (ready >= enough || num_ready_ == shape_.num_blocks) return false;
   for (size_t layer = 0; layer < shape_.layers.size(); ++layer) {
-    const int64_t halves = shape_.layers[layer].block_halves();
+    const int64_t halves = shape_.block_halves(shape_.layers[layer]);
     volatile uint16_t* block = memory_.get() + layer_begin_[layer] + num_ready_ * halves;
     for (int64_t i = 0; i < halves; i += kPageBytes / 2) block[i] = 0;
   }

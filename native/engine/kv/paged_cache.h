@@ -15,18 +15,20 @@ namespace myna {
 struct CacheShape {
   struct Layer {
     int num_heads, head_dim;
-
-    // Number of halves in the keys and values of one block.
-    int64_t block_halves() const { return 2ll * num_heads * head_dim * kBlockTokens; }
   };
 
   std::vector<Layer> layers;
   int64_t num_blocks;
   int max_sequences;
+  CacheType type = CacheType::kFloat16;
 
+  // Number of halves in the keys and values of one block.
+  int64_t block_halves(const Layer& layer) const {
+    return 2ll * layer.num_heads * head_block_halves(type, layer.head_dim);
+  }
   int64_t block_bytes() const {
     int64_t halves = 0;
-    for (const Layer& layer : layers) halves += layer.block_halves();
+    for (const Layer& layer : layers) halves += block_halves(layer);
     return 2 * halves;
   }
 };

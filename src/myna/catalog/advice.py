@@ -1,17 +1,18 @@
 """What models of the catalog a machine can run, how fast, and which of them to take. Pure: numbers in, advice
 out."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from myna.catalog.entries import Catalog, CatalogEntry
 from myna.catalog.memory_planner import MIN_KV_TOKENS, WORKER_BYTES
+from myna.core.backend import KV_CACHE_TYPES
 
 # The share of the measured bandwidth that decoding reaches.
 _USE_OF_BANDWIDTH: Final = 0.6
-# Bytes of keys and values per token, by billions of parameters: about the most that models of that size have.
-# The planner reads the exact number from the file before it loads it.
+# Bytes of keys and values per token in 16 bits, by billions of parameters: about the most that models of that
+# size have. The planner reads the exact number from the file before it loads it.
 _KV_TOKEN_BYTES: Final = ((1.0, 32 << 10), (10.0, 144 << 10), (float("inf"), 256 << 10))
 # Slower models are not recommended: people read about as fast. Texts are embedded in batches, which are much
 # faster than one answer.
@@ -21,11 +22,14 @@ _LEAST_TOKENS_PER_S: Final = {"chat": 7.0, "code": 7.0, "embeddings": 5.0}
 @dataclass(frozen=True, slots=True)
 class Machine:
     """`capacity_bytes` is the memory that models may use, `bytes_per_s` how fast it is read. `can_run` says
-    whether an installed engine may run a model."""
+    whether an installed engine may run a model. `kv_cache_types` are those of models that don't have
+    `kv_cache_type`."""
 
     capacity_bytes: int
     bytes_per_s: float
     can_run: Callable[[CatalogEntry], bool]
+    kv_cache_type: str = "auto"
+    kv_cache_types: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +62,16 @@ def recommended(catalog: Catalog, machine: Machine, purpose: str) -> ModelAdvice
     return next((advice for advice in model_advice(catalog, machine) if purpose in advice.best_for), None)
 
 
-def needed_bytes(entry: CatalogEntry) -> int:
+def needed_bytes(entry: CatalogEntry, kv_cache_type: str = "auto") -> int:
     """The approximate memory that a model needs, with a KV cache of the least useful size."""
     kv_token_bytes = next(num_bytes for billions, num_bytes in _KV_TOKEN_BYTES if entry.parameters < billions)
+    share = KV_CACHE_TYPES[kv_cache_type] / KV_CACHE_TYPES["auto"]
     kv_tokens = min(MIN_KV_TOKENS, entry.context_tokens)
-    return entry.num_bytes + WORKER_BYTES + kv_tokens * kv_token_bytes
+    return entry.num_bytes + WORKER_BYTES + int(kv_tokens * kv_token_bytes * share)
 
 
 def _advice(entry: CatalogEntry, machine: Machine, best_for: tuple[str, ...]) -> ModelAdvice:
-    needed = needed_bytes(entry)
+    needed = needed_bytes(entry, machine.kv_cache_types.get(entry.id, machine.kv_cache_type))
     speed = machine.bytes_per_s * _USE_OF_BANDWIDTH / entry.active_bytes
     fits = needed <= machine.capacity_bytes
     return ModelAdvice(entry, needed, speed, fits, machine.can_run(entry), best_for)

@@ -25,7 +25,14 @@ def backend_options(settings: Settings) -> BackendOptions:
         {model.id: model.vllm for model in settings.models if model.vllm},
         settings.prefix_cache_bytes,
         adapters_by_model(settings),
+        settings.kv_cache_type,
+        kv_cache_types(settings),
     )
+
+
+def kv_cache_types(settings: Settings) -> dict[str, str]:
+    """The types of the KV caches of models for which one is set."""
+    return {model.id: model.kv_cache_type for model in settings.models if model.kv_cache_type}
 
 
 def adapters_by_model(settings: Settings) -> dict[str, dict[str, Path]]:

@@ -6,6 +6,7 @@ from myna.catalog.advice import Machine, recommended
 from myna.catalog.catalog_file import open_catalog
 from myna.catalog.memory import read_memory
 from myna.catalog.memory_planner import capacity
+from myna.cli.backends import kv_cache_types
 from myna.cli.banner import command_name
 from myna.cli.console import megabytes, note
 from myna.core.translatable import N_
@@ -22,6 +23,8 @@ def this_machine(settings: Settings) -> Machine:
         capacity(memory, settings.models_bytes),
         best_bandwidth(settings.home / "bandwidth.json", num_threads, memory.total_bytes),
         lambda entry: may_run(settings.engine, entry.architecture, embeds="embeddings" in entry.capabilities),
+        settings.kv_cache_type,
+        kv_cache_types(settings),
     )
 
 

@@ -7,7 +7,7 @@ this."""
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from myna.core.embedder import Embedder, TextEncoder
 from myna.core.finding import Findings
@@ -17,6 +17,10 @@ from myna.core.relay import Relay
 from myna.core.renderer import Renderer
 from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 from myna.core.translatable import Translatable
+
+# How the KV cache stores numbers, and how many bytes each takes: as 16-bit floats, or as 8-bit integers of
+# which 32 share a 16-bit scale.
+KV_CACHE_TYPES: Final = {"auto": 2.0, "q8_0": 34 / 32}
 
 
 class ModelSpec(Protocol):
@@ -142,7 +146,7 @@ class BackendOptions:
     """The settings that backends get; 0 means unset. `engine` is `auto` or a name of the table.
     `chat_templates` are files by model that replace the models' own templates, `engine_options` what is
     passed on to an engine as it is, by model, `adapters` the folders of its LoRA adapters by their names.
-    `section` is the value of the
+    `kv_cache_types` are those of models that don't have `kv_cache_type`. `section` is the value of the
     backend's own setting, or None if it has none or it is not set."""
 
     home: Path
@@ -156,7 +160,12 @@ class BackendOptions:
     engine_options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     prefix_cache_bytes: int = 0
     adapters: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
+    kv_cache_type: str = "auto"
+    kv_cache_types: Mapping[str, str] = field(default_factory=dict)
     section: object = None
+
+    def kv_cache_type_of(self, model: str) -> str:
+        return self.kv_cache_types.get(model, self.kv_cache_type)
 
 
 class Backend(Protocol):

@@ -362,13 +362,19 @@ def check_name(path: str) -> None:
 
 
 def load(
-    path: str, *, context_tokens: int, memory_bytes: int, threads: int, max_kv_bytes: int = 0
+    path: str,
+    *,
+    context_tokens: int,
+    memory_bytes: int,
+    threads: int,
+    max_kv_bytes: int = 0,
+    kv_cache_type: str = "auto",
 ) -> FakeEngine:
     """`path` may be any name; see `check_name`.
 
-    A token of KV counts as 1 KiB of `memory_bytes`; `threads` and `max_kv_bytes` mean nothing here.
+    A token of KV counts as 1 KiB of `memory_bytes`; the other arguments mean nothing here.
     """
-    del threads, max_kv_bytes
+    del threads, max_kv_bytes, kv_cache_type
     check_name(path)
     context = context_tokens or 8192
     kv_tokens = max(memory_bytes // 1024, 2 * BLOCK_TOKENS) if memory_bytes else 32 * context

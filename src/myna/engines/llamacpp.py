@@ -138,12 +138,18 @@ class _Logits:
 
 
 def load(
-    path: str, *, context_tokens: int, memory_bytes: int, threads: int, max_kv_bytes: int = 0
+    path: str,
+    *,
+    context_tokens: int,
+    memory_bytes: int,
+    threads: int,
+    max_kv_bytes: int = 0,
+    kv_cache_type: str = "auto",
 ) -> LlamaCppEngine:
     """See `registry.load_engine`."""
     if not Path(path).is_file():
         raise ModelLoadFailed(N_("The model file {path} does not exist.", path=path))
-    model = Model(path)
+    model = Model(path, kv_cache_type)
     try:
         context = min(context_tokens or model.trained_tokens, model.trained_tokens)
         sizes = divide(model.costs(), context, memory_bytes, max_kv_bytes)
@@ -164,7 +170,7 @@ def load(
             context_tokens=context,
             kv_tokens=sizes.kv_tokens,
             max_sequences=sizes.num_sequences,
-            arithmetic=arithmetic_of_library(),
+            arithmetic=arithmetic_of_library(kv_cache_type),
             eos_tokens=model.eos_tokens(),
         )
         return LlamaCppEngine(model, info, threads=threads or usable_cores(), num_ids=sizes.num_ids)

@@ -47,9 +47,10 @@ def context_params(kv_tokens: int, threads: int, sequences: int) -> Any:
 
 
 class Model:
-    """A loaded model."""
+    """A loaded model. Its contexts have KV caches of that type."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, kv_cache_type: str = "auto") -> None:
+        self._has_q8_cache = kv_cache_type == "q8_0"
         LOG.attach()
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
@@ -102,6 +103,8 @@ class Model:
         params = context_params(kv_tokens, threads, sequences)
         params.n_batch = BATCH_TOKENS
         params.n_ubatch = MICRO_BATCH_TOKENS
+        if self._has_q8_cache:
+            params.type_k = params.type_v = llama_cpp.GGML_TYPE_Q8_0
         context = llama_cpp.llama_init_from_model(self.handle, params)
         if not context:
             raise ModelLoadFailed(
@@ -164,7 +167,8 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def arithmetic_of_library() -> str:
+def arithmetic_of_library(kv_cache_type: str = "auto") -> str:
     """Identifies the library's version and the processor features that it uses."""
     features = hashlib.sha256(llama_cpp.llama_print_system_info()).hexdigest()[:16]
-    return f"llamacpp-{llama_cpp.__version__}-{features}"
+    name = f"llamacpp-{llama_cpp.__version__}-{features}"
+    return name if kv_cache_type == "auto" else f"{name}-{kv_cache_type}"

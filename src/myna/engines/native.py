@@ -68,9 +68,10 @@ def architectures() -> Container[str]:
     return {*_native.architectures(), *_native.embedding_architectures()}
 
 
-def arithmetic() -> str:
+def arithmetic(kv_cache_type: str = "auto") -> str:
     """See `ModelInfo.arithmetic`."""
-    return f"native-{ARITHMETIC_VERSION}-{_native.activations()}"
+    name = f"native-{ARITHMETIC_VERSION}-{_native.activations()}"
+    return name if kv_cache_type == "auto" else f"{name}-{kv_cache_type}"
 
 
 class NativeBlocks:
@@ -96,7 +97,7 @@ class NativeEngine:
     can_trim = True
     is_batch_invariant = True
 
-    def __init__(self, engine: _native.Engine) -> None:
+    def __init__(self, engine: _native.Engine, kv_cache_type: str) -> None:
         self._engine = engine
         has_states = engine.prefix_grid > 1  # which are not in the blocks
         self.blocks: Final = None if has_states else NativeBlocks(engine)
@@ -109,7 +110,7 @@ class NativeEngine:
             context_tokens=engine.context_tokens,
             kv_tokens=engine.kv_tokens,
             max_sequences=engine.max_sequences,
-            arithmetic=arithmetic(),
+            arithmetic=arithmetic(kv_cache_type),
             eos_tokens=tuple(dict.fromkeys(token for token in ends if token >= 0)),
             is_batch_invariant=True,
         )
@@ -176,7 +177,13 @@ class NativeEngine:
 
 
 def load(
-    path: str, *, context_tokens: int, memory_bytes: int, threads: int, max_kv_bytes: int = 0
+    path: str,
+    *,
+    context_tokens: int,
+    memory_bytes: int,
+    threads: int,
+    max_kv_bytes: int = 0,
+    kv_cache_type: str = "auto",
 ) -> NativeEngine:
     """Load a GGUF file; the arguments are those of `registry.load_engine`."""
     memory_bytes = memory_bytes or max_kv_bytes or psutil.virtual_memory().available // 4
@@ -187,8 +194,9 @@ def load(
             memory_bytes=memory_bytes,
             threads=threads,
             max_sequences=MAX_SEQUENCES,
+            has_q8_cache=kv_cache_type == "q8_0",
         )
-    return NativeEngine(engine)
+    return NativeEngine(engine, kv_cache_type)
 
 
 @contextmanager

@@ -109,20 +109,29 @@ def _call(place: str) -> Container[str]:
 
 
 def load_engine(
-    name: str, path: str, *, context_tokens: int, memory_bytes: int, threads: int, max_kv_bytes: int = 0
+    name: str,
+    path: str,
+    *,
+    context_tokens: int,
+    memory_bytes: int,
+    threads: int,
+    max_kv_bytes: int = 0,
+    kv_cache_type: str = "auto",
 ) -> "Engine":
     """Load the model file at `path`, which generates text, with the engine of that name.
 
     `context_tokens` 0: the model's own, as far as memory allows. `memory_bytes` is the size of the KV cache;
     0 lets the engine choose, up to `max_kv_bytes` (0: a quarter of the available memory). `threads` 0: as
-    many as the process may use. Raises `ModelLoadFailed` for a file that the engine can't run, and
-    `ConfigurationError` for an unknown or missing engine."""
+    many as the process may use. `kv_cache_type` is a name in `core.backend.KV_CACHE_TYPES`. Raises
+    `ModelLoadFailed` for a file that the engine can't run, and `ConfigurationError` for an unknown or missing
+    engine."""
     engine: Engine = _function(name, _row(name).load)(
         path,
         context_tokens=context_tokens,
         memory_bytes=memory_bytes,
         threads=threads,
         max_kv_bytes=max_kv_bytes,
+        kv_cache_type=kv_cache_type,
     )
     return engine
 

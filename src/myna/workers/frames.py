@@ -35,6 +35,7 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     `step_lock` is the lock file through which a machine's workers take turns at computing; "" for none.
     `prefix_file`, of `prefix_bytes`, is where prefixes are saved; "" for nowhere.
     `draft` is the file of a draft model for the same engine, "" for none, with a KV cache of `draft_bytes`.
+    `kv_cache_type` is a name in `core.backend.KV_CACHE_TYPES`, for the draft model, too.
     `options` are the engine's own, passed on to it as they are. `adapters` are the folders of LoRA adapters
     by their names.
     """
@@ -50,6 +51,7 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     prefix_bytes: int = 0
     draft: str = ""
     draft_bytes: int = 0
+    kv_cache_type: str = "auto"
     options: dict[str, Any] = {}
     adapters: dict[str, str] = {}
 

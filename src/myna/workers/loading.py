@@ -78,13 +78,18 @@ def _with_draft(loaded: LoadedEngine, spec: WorkerSpec) -> LoadedEngine:
     if spec.engine != _FAKE:
         check_model(read_header(spec.draft))
     engine = load_engine(
-        spec.engine, spec.draft, context_tokens=0, memory_bytes=spec.draft_bytes, threads=spec.threads
+        spec.engine,
+        spec.draft,
+        context_tokens=0,
+        memory_bytes=spec.draft_bytes,
+        threads=spec.threads,
+        kv_cache_type=spec.kv_cache_type,
     )
     return replace(loaded, draft_engine=engine)
 
 
 def _load_engine(spec: WorkerSpec) -> Engine:
-    return load_engine(spec.engine, spec.path, **_sizes(spec))
+    return load_engine(spec.engine, spec.path, **_sizes(spec), kv_cache_type=spec.kv_cache_type)
 
 
 def _load_embedding_engine(spec: WorkerSpec) -> EmbeddingEngine:

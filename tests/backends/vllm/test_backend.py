@@ -115,6 +115,12 @@ async def test_what_is_missing_is_named(
         await VllmBackend(chosen, Started()).prepare(local_file(folder))
 
 
+async def test_a_type_of_kv_cache_that_vllm_does_not_have_is_refused(folder: Path, tmp_path: Path) -> None:
+    backend = VllmBackend(options(tmp_path, "0.32.0", kv_cache_type="q8_0"), Started())
+    with pytest.raises(ModelLoadFailed, match="no KV cache of the type q8_0; set kv_cache_type"):
+        await backend.prepare(local_file(folder))
+
+
 async def test_a_folder_that_is_not_whole_and_a_file_are_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "config.json").write_text("{}")

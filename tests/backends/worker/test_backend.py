@@ -151,6 +151,21 @@ async def test_a_worker_gets_what_the_settings_say(tmp_path: Path) -> None:
     assert loaded.is_dead()
 
 
+async def test_the_type_of_the_kv_cache_is_the_models_or_the_servers(tmp_path: Path) -> None:
+    path, workers = tiny(tmp_path), Workers()
+    for options, expected in (
+        ({}, "auto"),
+        ({"kv_cache_type": "q8_0"}, "q8_0"),
+        ({"kv_cache_type": "q8_0", "kv_cache_types": {"bird": "auto"}}, "auto"),
+        ({"kv_cache_types": {"bird": "q8_0", "other": "auto"}}, "q8_0"),
+    ):
+        candidate = await backend(tmp_path, "native", workers, **options).prepare(model(path))
+        assert candidate.size is not None
+        assert candidate.size.kv_token_bytes == (128 if expected == "auto" else 68)
+        await candidate.load(0)
+        assert workers.specs[-1].kv_cache_type == expected
+
+
 async def test_a_draft_model_takes_its_part_of_the_memory(tmp_path: Path) -> None:
     workers, path = Workers(), tiny(tmp_path)
     small = write(tmp_path / "small.gguf", path.read_bytes())

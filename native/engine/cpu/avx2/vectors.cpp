@@ -7,6 +7,6 @@
 
 namespace myna {
 
-const VectorTable kVectors_avx2 = MYNA_VECTOR_TABLE(vectors_avx2);
+const VectorTable kVectors_avx2[] = MYNA_VECTOR_TABLES(vectors_avx2);
 
 }  // namespace myna

@@ -16,7 +16,8 @@
 //
 // In the cache, keys are [dimension / 2][16 positions][2], values [dimension / 16][position / 2][16
 // dimensions][2]: tiles, but for the keys of an odd number of 16 dimensions, whose last tile ends in what
-// follows them. The queries' zeros cancel that.
+// follows them. The queries' zeros cancel that. Integers have the same order, and become such tiles segment
+// by segment.
 #define MYNA_ISA attention_amx
 #include <algorithm>
 #include <cstring>
@@ -25,6 +26,8 @@
 #include <utility>
 
 #include "attention/attention.h"
+#include "attention/quantize.h"
+#include "cpu/avx512/expand_amx.h"
 #include "cpu/avx512/softmax_amx.h"
 #include "cpu/avx512/tile_registers.h"
 #include "cpu/lanes.h"
@@ -36,7 +39,7 @@ namespace {
 
 constexpr float kSplitUnit = 0x1p100f, kSplitScoreUnit = 0x1p12f;  // of queries; 2^112 / 2^100
 constexpr int kStep = 32;                                          // dimensions of one tile product
-constexpr int kTileHalves = 512;
+constexpr int kValueBuffers = 3;                                   // segments whose values are needed at once
 
 // The tile registers. Sums are 0 to 3; there are two of each kind of factor except for values.
 constexpr int kQueryTile = 4, kKeyTile = 5, kWeightTile = 6, kValueTile = 7;
@@ -49,14 +52,15 @@ TileConfig tiles(int rows) {
   return config;
 }
 
-// Of one thread: the parts of a segment's keys, the scores of two tiles of rows, the weights of one, and all
-// queries of the call.
+// Of one thread: the parts of a segment's keys, values that were integers, the scores of two tiles of rows,
+// the weights of one, and all queries of the call.
 struct Scratch {
   Scratch(float* floats, int head_dim) : steps((head_dim + kStep - 1) / kStep) {
     auto* next = reinterpret_cast<uint16_t*>(floats);
     const auto take = [&](int halves) { return std::exchange(next, next + halves); };
     high = take(kSegmentBlocks * steps * kTileHalves);
     low = take(kSegmentBlocks * steps * kTileHalves);
+    for (uint16_t*& segment : values) segment = take(kSegmentTokens * head_dim);
     for (float*& tile : scores) tile = reinterpret_cast<float*>(take(2 * kMaxRows * kSegmentTokens));
     weights = take(kMaxRows * kSegmentTokens);
     queries = next;
@@ -66,9 +70,10 @@ struct Scratch {
 
   int steps;             // tile products for all dimensions
   uint16_t *high, *low;  // [block][step][tile]
-  float* scores[2];      // [row][position]
-  uint16_t* weights;     // [row][position]
-  uint16_t* queries;     // [row][high, low][dimension]
+  uint16_t* values[kValueBuffers];
+  float* scores[2];   // [row][position]
+  uint16_t* weights;  // [row][position]
+  uint16_t* queries;  // [row][high, low][dimension]
 };
 
 inline __m512i bfloats(__m512i halves) {
@@ -122,16 +127,34 @@ inline __attribute__((always_inline)) void for_tiles(int count, Function&& funct
 }
 
 // Few rows are bound by memory: prefetches a segment's values while its keys are read, and the next one's
-// keys.
+// keys; or all of the next one, if both are read at once.
+template <CacheType kType>
 void fetch_ahead(const QueryRows& rows, const Segment& segment, int64_t length) {
-  const int64_t bytes = static_cast<int64_t>(rows.head_dim) * kBlockTokens * 2;
+  const int64_t bytes = 2 * head_block_halves(kType, rows.head_dim);
   const auto fetch = [&](const uint16_t* block) {
     for (int64_t i = 0; i < bytes; i += 64)
       _mm_prefetch(reinterpret_cast<const char*>(block) + i, _MM_HINT_T0);
   };
-  for (int b = 0; b < segment.num_blocks; ++b) fetch(segment.values[b]);
   const Segment next(rows, segment.first + kSegmentTokens, length);
+  const Segment& read_later = kType == CacheType::kQ8 ? next : segment;
+  for (int b = 0; b < read_later.num_blocks; ++b) fetch(read_later.values[b]);
   for (int b = 0; b < next.num_blocks; ++b) fetch(next.keys[b]);
+}
+
+// Turns a segment's integers into tiles, or into halves if keys are split, which it then refers to.
+template <bool kIsSplit>
+void expand(const Scratch& s, int head_dim, Segment& segment) {
+  uint16_t* values = s.values[segment.first / kSegmentTokens % kValueBuffers];
+  for (int b = 0; b < segment.num_blocks; ++b, values += kBlockTokens * head_dim) {
+    uint16_t* keys = s.high + b * s.steps * kTileHalves;
+    if constexpr (kIsSplit)
+      expand_keys_to_halves(segment.keys[b], head_dim, keys);
+    else
+      expand_keys(segment.keys[b], head_dim, s.steps, keys);
+    expand_values(segment.values[b], head_dim, values);
+    segment.keys[b] = keys;
+    segment.values[b] = values;
+  }
 }
 
 // Products of the same sums are four apart, since each waits for the one before.
@@ -191,9 +214,18 @@ inline void store_finite(const float* from, uint16_t* to) {
 
 }  // namespace
 
-template <bool kIsSplit>
+template <bool kIsSplit, CacheType kType>
 void store_kv(const float* key, const float* value, int head_dim, int slot, uint16_t* block_keys,
               uint16_t* block_values) {
+  const auto key_place = [&](int d) { return (d / 2 * kBlockTokens + slot) * 2 + d % 2; };
+  const auto value_place = [&](int d) {
+    return d / 16 * 16 * kBlockTokens + slot / 2 * 32 + d % 16 * 2 + slot % 2;
+  };
+  if constexpr (kType == CacheType::kQ8) {
+    store_q8(key, head_dim, slot, block_keys, key_place);
+    store_q8(value, head_dim, slot, block_values, value_place);
+    return;
+  }
   for (int d = 0; d < head_dim; d += 16) {
     uint16_t keys[16], values[16];
     if constexpr (kIsSplit)
@@ -202,13 +234,13 @@ void store_kv(const float* key, const float* value, int head_dim, int slot, uint
       store_finite(key + d, keys);
     store_finite(value + d, values);
     for (int i = 0; i < 16; ++i) {
-      block_keys[((d + i) / 2 * kBlockTokens + slot) * 2 + i % 2] = keys[i];
-      block_values[(d * kBlockTokens / 2 + slot / 2 * 16 + i) * 2 + slot % 2] = values[i];
+      block_keys[key_place(d + i)] = keys[i];
+      block_values[value_place(d + i)] = values[i];
     }
   }
 }
 
-template <bool kIsSplit>
+template <bool kIsSplit, CacheType kType>
 void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scratch) {
   const int head_dim = rows.head_dim;
   const auto num_rows = static_cast<int>(padded_rows(rows.num_rows));
@@ -229,8 +261,9 @@ void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scra
               uint16_t{0});
   const int tile_rows = std::min(kMaxRows, rows.num_rows);
   const TileSession session(tiles(tile_rows));
-  const auto prepare = [&](const Segment& segment) {
-    if (rows.num_rows <= kMaxRows) fetch_ahead(rows, segment, length);
+  const auto prepare = [&](Segment& segment) {
+    if (rows.num_rows <= kMaxRows) fetch_ahead<kType>(rows, segment, length);
+    if constexpr (kType == CacheType::kQ8) expand<kIsSplit>(s, head_dim, segment);
     if constexpr (!kIsSplit) return;
     for (int b = 0; b < segment.num_blocks; ++b) {
       const int at = b * s.steps * kTileHalves;
@@ -240,14 +273,15 @@ void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scra
   const auto after = [&](const Unit& unit) -> std::optional<Unit> {
     if (unit.row + kMaxRows < rows.num_rows) return Unit(rows, unit.row + kMaxRows, unit.segment);
     if (unit.segment.first + kSegmentTokens >= end) return std::nullopt;
-    const Segment next(rows, unit.segment.first + kSegmentTokens, length);
+    Segment next(rows, unit.segment.first + kSegmentTokens, length);
     prepare(next);
     return Unit(rows, 0, next);
   };
   constexpr float kScoreUnit = kIsSplit ? kSplitScoreUnit : 1.0f;
   // What was just written is read as tiles only after other work: until then, writes are under way.
-  std::optional<Unit> unit(std::in_place, rows, 0, Segment(rows, begin, length));
-  prepare(unit->segment);
+  Segment nearest(rows, begin, length);
+  prepare(nearest);
+  std::optional<Unit> unit(std::in_place, rows, 0, nearest);
   score_tile<kIsSplit>(s, *unit, s.scores[0]);
   std::optional<Unit> next = after(*unit);
   for (int i = 0; unit.has_value(); ++i) {
@@ -263,10 +297,13 @@ void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scra
   }
 }
 
-template void store_kv<false>(const float*, const float*, int, int, uint16_t*, uint16_t*);
-template void store_kv<true>(const float*, const float*, int, int, uint16_t*, uint16_t*);
-template void attend<false>(const QueryRows&, int64_t, Partial, float*);
-template void attend<true>(const QueryRows&, int64_t, Partial, float*);
+#define MYNA_FOR_CACHE(is_split, type)                                                                \
+  template void store_kv<is_split, type>(const float*, const float*, int, int, uint16_t*, uint16_t*); \
+  template void attend<is_split, type>(const QueryRows&, int64_t, Partial, float*);
+MYNA_FOR_CACHE(false, CacheType::kFloat16)
+MYNA_FOR_CACHE(false, CacheType::kQ8)
+MYNA_FOR_CACHE(true, CacheType::kFloat16)
+MYNA_FOR_CACHE(true, CacheType::kQ8)
 
 }  // namespace attention_amx
 }  // namespace myna

@@ -8,29 +8,30 @@
 namespace myna {
 
 namespace attention_amx {
-template <bool kIsSplit>
+template <bool kIsSplit, CacheType kType>
 void store_kv(const float* key, const float* value, int head_dim, int slot, uint16_t* block_keys,
               uint16_t* block_values);
-template <bool kIsSplit>
+template <bool kIsSplit, CacheType kType>
 void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scratch);
 }  // namespace attention_amx
 
 namespace {
 
-constexpr VectorTable kTable = MYNA_VECTOR_TABLE(vectors_avx512);
-
-template <bool kIsSplit>
+template <bool kIsSplit, CacheType kType>
 constexpr VectorTable with_tiles() {
-  VectorTable table = kTable;
-  table.store_kv = attention_amx::store_kv<kIsSplit>;
-  table.attend = attention_amx::attend<kIsSplit>;
+  VectorTable table = MYNA_VECTOR_TABLE(vectors_avx512, kType);
+  table.store_kv = attention_amx::store_kv<kIsSplit, kType>;
+  table.attend = attention_amx::attend<kIsSplit, kType>;
   return table;
 }
 
 }  // namespace
 
 // Constants: code that runs when the library is loaded must not use this file's instructions.
-constinit const VectorTable kVectors_avx512 = kTable;
-constinit const VectorTable kVectors_amx = with_tiles<false>(), kVectors_amx_split = with_tiles<true>();
+constinit const VectorTable kVectors_avx512[] = MYNA_VECTOR_TABLES(vectors_avx512);
+constinit const VectorTable kVectors_amx[] = {with_tiles<false, CacheType::kFloat16>(),
+                                              with_tiles<false, CacheType::kQ8>()};
+constinit const VectorTable kVectors_amx_split[] = {with_tiles<true, CacheType::kFloat16>(),
+                                                    with_tiles<true, CacheType::kQ8>()};
 
 }  // namespace myna

@@ -25,6 +25,12 @@ inline Lanes load(const uint16_t* p) {
 inline void store(uint16_t* p, Lanes v) {
   for (int i = 0; i < 4; ++i) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(v.part[i])));
 }
+inline Lanes load(const int8_t* p) {
+  const int8x16_t all = vld1q_s8(p);
+  const int16x8_t low = vmovl_s8(vget_low_s8(all)), high = vmovl_s8(vget_high_s8(all));
+  return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
+           vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)))}};
+}
 inline Lanes broadcast(float x) {
   return each([&](int) { return vdupq_n_f32(x); });
 }

@@ -7,6 +7,6 @@
 
 namespace myna {
 
-const VectorTable kVectors_neon = MYNA_VECTOR_TABLE(vectors_neon);
+const VectorTable kVectors_neon[] = MYNA_VECTOR_TABLES(vectors_neon);
 
 }  // namespace myna

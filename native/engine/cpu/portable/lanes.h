@@ -27,6 +27,9 @@ inline Lanes load(const uint16_t* p) {
 inline void store(uint16_t* p, const Lanes& v) {
   for (int i = 0; i < 16; ++i) p[i] = float_to_half(v.lane[i]);
 }
+inline Lanes load(const int8_t* p) {
+  return each([&](int i) { return static_cast<float>(p[i]); });
+}
 inline Lanes broadcast(float x) {
   return each([&](int) { return x; });
 }

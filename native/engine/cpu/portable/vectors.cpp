@@ -7,6 +7,6 @@
 
 namespace myna {
 
-const VectorTable kVectors_portable = MYNA_VECTOR_TABLE(vectors_portable);
+const VectorTable kVectors_portable[] = MYNA_VECTOR_TABLES(vectors_portable);
 
 }  // namespace myna

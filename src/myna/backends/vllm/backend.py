@@ -141,6 +141,15 @@ class VllmBackend:
                     model=model.id,
                 )
             )
+        if (cache := self._options.kv_cache_type_of(model.id)) != "auto":
+            raise ModelFileError(
+                N_(
+                    'vLLM has no KV cache of the type {cache}; set kv_cache_type = "auto" for {model!r}, and '
+                    'for 8 bits its own option: vllm = {{ kv_cache_dtype = "fp8" }}.',
+                    cache=cache,
+                    model=model.id,
+                )
+            )
         self._environment.check()
         is_cpu = self._environment.version().endswith(_CPU_BUILD)
         if not is_cpu and not has_gpu():

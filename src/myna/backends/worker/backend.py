@@ -167,6 +167,7 @@ class WorkerBackend:
             options.prefix_cache_bytes,
             str(model.draft.path) if model.draft else "",
             draft_bytes,
+            options.kv_cache_type_of(model.id),
         )
         return await self._start_worker(spec, self._limits)
 
@@ -188,8 +189,9 @@ class WorkerBackend:
         check_model(header)
         engines = _engines(engines_to_try(self._options.engine), header)
         is_packed = engines[:1] == ["native"]
-        size = model_size(header, paths, is_packed=is_packed)
-        pair = with_draft(model, header, size, is_packed=is_packed)
+        cache_type = self._options.kv_cache_type_of(model.id)
+        size = model_size(header, paths, is_packed=is_packed, kv_cache_type=cache_type)
+        pair = with_draft(model, header, size, is_packed=is_packed, kv_cache_type=cache_type)
         tokenizing = [engine for engine in engines if ENGINES[engine].has_tokenizer]
         vocabulary = Vocabulary.of(header)
         try:

@@ -24,13 +24,16 @@ class Pair:
     draft_part: float
 
 
-def with_draft(model: LocalModel, header: Header, size: ModelSize, *, is_packed: bool) -> Pair:
-    """The model of that header and size, with its draft model if it has one. Raises `ModelFileError` for one
+def with_draft(
+    model: LocalModel, header: Header, size: ModelSize, *, is_packed: bool, kv_cache_type: str = "auto"
+) -> Pair:
+    """The model of that header and size, with its draft model if it has one. The rest as in
+    `model_size.model_size`. Raises `ModelFileError` for one
     that can't be its draft model."""
     draft = model.draft
     if draft is None:
         return Pair(size, 0.0)
-    small = _inspect(draft, model, header, is_packed=is_packed)
+    small = _inspect(draft, model, header, is_packed=is_packed, kv_cache_type=kv_cache_type)
     token_bytes = size.kv_token_bytes + small.kv_token_bytes
     both = replace(
         size,
@@ -41,13 +44,16 @@ def with_draft(model: LocalModel, header: Header, size: ModelSize, *, is_packed:
     return Pair(both, small.kv_token_bytes / max(1, token_bytes))
 
 
-def _inspect(draft: LocalModel, model: LocalModel, header: Header, *, is_packed: bool) -> ModelSize:
+def _inspect(
+    draft: LocalModel, model: LocalModel, header: Header, *, is_packed: bool, kv_cache_type: str
+) -> ModelSize:
     if draft.path.is_dir():
         raise _refusal(draft, model, N_("it is a folder, not a GGUF file"))
     try:
         other = read_header(draft.path)
         check_model(other)
-        size = draft_size(other, shard_paths(draft.path, other), is_packed=is_packed)
+        paths = shard_paths(draft.path, other)
+        size = draft_size(other, paths, is_packed=is_packed, kv_cache_type=kv_cache_type)
     except ModelFileError as exc:
         raise _refusal(draft, model, without_path(draft, exc.text)) from exc
     except OSError as exc:

@@ -3,16 +3,16 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from myna.core.backend import ModelSize
+from myna.core.backend import KV_CACHE_TYPES, ModelSize
 from myna.prompts.gguf import Header, TensorInfo, read_header
 from myna.prompts.pooling import find_pooling, is_encoder
 
-_HALF_BYTES: Final = 2  # keys and values are stored as 16-bit floats
 _FLOAT_BYTES: Final = 4  # states are stored as 32-bit floats
 # Of a worker process, measured: Python and its libraries, each token of a vocabulary, each merge of one.
 _BASE_BYTES: Final = 32 << 20
@@ -50,9 +50,12 @@ PACKING: Final = {
 }
 
 
-def model_size(header: Header, paths: Sequence[Path], *, is_packed: bool) -> ModelSize:
-    """The size of a model with those files. `is_packed`: in the native engine, which maps what it only looks
-    up rows of and packs the rest; others map whole files. Raises `OSError` and `ModelFileError`."""
+def model_size(
+    header: Header, paths: Sequence[Path], *, is_packed: bool, kv_cache_type: str = "auto"
+) -> ModelSize:
+    """The size of a model with those files and that type of KV cache. `is_packed`: in the native engine,
+    which maps what it only looks up rows of and packs the rest; others map whole files. Raises `OSError` and
+    `ModelFileError`."""
     name = header.architecture
     recurrent = len(_recurrent_layers(header))
     is_cached = not (is_encoder(name) or (is_packed and find_pooling(header)))
@@ -66,16 +69,16 @@ def model_size(header: Header, paths: Sequence[Path], *, is_packed: bool) -> Mod
         step_bytes = _llama_step_bytes(header, weights, has_states=recurrent > 0)
     return ModelSize(
         weights_bytes,
-        _HALF_BYTES * _numbers_of_a_token(header, name) if is_cached else 0,
+        ceil(KV_CACHE_TYPES[kv_cache_type] * _numbers_of_a_token(header, name)) if is_cached else 0,
         context_tokens,
         _FLOAT_BYTES * recurrent * _state_floats(header) if recurrent else 0,
         _BASE_BYTES + _vocabulary_bytes(header) + step_bytes,
     )
 
 
-def draft_size(header: Header, paths: Sequence[Path], *, is_packed: bool) -> ModelSize:
+def draft_size(header: Header, paths: Sequence[Path], *, is_packed: bool, kv_cache_type: str) -> ModelSize:
     """`model_size` of a draft model, which is in its model's process, and needs no vocabulary of its own."""
-    size = model_size(header, paths, is_packed=is_packed)
+    size = model_size(header, paths, is_packed=is_packed, kv_cache_type=kv_cache_type)
     return replace(size, process_bytes=size.process_bytes - _BASE_BYTES - _vocabulary_bytes(header))
 
 
