@@ -50,11 +50,11 @@ class GuardPrompting(BytePrompting):
         return [*self.task.encode(), *super().encode_chat(messages, **options)]
 
 
-def token(text: str, number: int = 0, **likely: float) -> TokenLogprob:
-    """A token and its most likely alternatives with their probabilities, itself among them."""
+def token(text: str, likely: Mapping[str, float]) -> TokenLogprob:
+    """A token and the most likely ones in its place with their probabilities, maybe itself among them."""
     data = text.encode()
     top = tuple((i, math.log(p), word.encode()) for i, (word, p) in enumerate(likely.items(), 100))
-    own = next((entry for entry in top if entry[2] == data), (number, math.log(0.9), data))
+    own = next((entry for entry in top if entry[2] == data), (0, math.log(0.9), data))
     return TokenLogprob(own[0], own[1], data, top)
 
 
@@ -62,7 +62,7 @@ def says(*tokens: str | tuple[str, Mapping[str, float]]) -> list[Step]:
     """The events of an answer with these tokens; of those in pairs, the likely ones are given."""
     steps: list[Step] = [PromptDone(9, 1)]
     for entry in tokens:
-        made = token(entry) if isinstance(entry, str) else token(entry[0], **entry[1])
+        made = token(entry, {}) if isinstance(entry, str) else token(*entry)
         steps.append(TextDelta(0, made.data.decode(), 1, (made,)))
     return [*steps, ChoiceDone(0, "stop", 1, len(tokens) + 1), Done(len(tokens) + 1)]
 
