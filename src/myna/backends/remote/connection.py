@@ -168,8 +168,8 @@ class Response:
         return b"" if self._connection is None else await self._connection.read()
 
     def release(self) -> None:
-        """It is not read any further: the connection is kept if all of it was read, or else closed, which ends
-        a `read` that waits. Idempotent."""
+        """It is not read any further: the connection is kept if all of it was read, or else closed, which
+        ends a `read` that waits. Idempotent."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.release(connection)
