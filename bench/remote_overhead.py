@@ -67,7 +67,7 @@ def processor_s(pid: int) -> float:
     """The processor time that a process has used, with its children: a Myna's workers."""
     process = psutil.Process(pid)
     times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
-    return sum(one.user + one.system for one in times)
+    return float(sum(one.user + one.system for one in times))
 
 
 async def raw_server(port: int) -> None:
