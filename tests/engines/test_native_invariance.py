@@ -162,7 +162,9 @@ def test_users_of_one_prefix_have_the_bits_of_each_alone(
 
 
 @pytest.mark.parametrize("num_users", [2, 8, 32])
-def test_users_of_one_prefix_read_it_once(engine: NativeEngine, expected: Rows, num_users: int) -> None:
+def test_users_of_one_prefix_read_it_once(
+    engine: NativeEngine, expected: Rows, kv_cache_type: str, num_users: int
+) -> None:
     clear(engine)
     engine.forward([BatchRow(DONORS[0], TOKENS, 0, LENGTH)])
     lengths = [513 + 5 * i for i in range(num_users)]
@@ -172,5 +174,6 @@ def test_users_of_one_prefix_read_it_once(engine: NativeEngine, expected: Rows, 
     batch = [BatchRow(i, TOKENS[length : length + 1], length, 0) for i, length in enumerate(lengths)]
     assert engine.forward(batch).array.tobytes() == expected[lengths].tobytes()
     positions = 512 + sum(length + 1 - 512 for length in lengths)
-    layers, heads, dim, halves = 30, 3, 64, 2
-    assert engine.work.cache_bytes - before == positions * layers * heads * dim * halves * 2
+    layers, heads, dim, kinds = 30, 3, 64, 2
+    numbers = positions * layers * heads * dim * kinds
+    assert engine.work.cache_bytes - before == numbers * KV_CACHE_TYPES[kv_cache_type]
