@@ -21,6 +21,7 @@ from myna.backends.worker.loaded_model import start_worker
 from myna.backends.worker.model_size import model_size
 from myna.catalog.memory_planner import MIN_STATES, memory_need
 from myna.core.backend import LocalModel
+from myna.core.constraints import TextChoice
 from myna.core.requests import EmbeddingRequest, GenerationRequest
 from myna.prompts.gguf import read_header
 from myna.prompts.token_pieces import TokenKind
@@ -172,13 +173,19 @@ async def test_a_process_of_llama_cpp_takes_what_is_predicted(tmp_path: Path) ->
 
 
 async def taken(spec: WorkerSpec) -> int:
-    """The memory of its own that a worker has after a text that fills the cache."""
+    """The memory of its own that a worker has after a text that fills the cache. A constrained request waits
+    for what all grammars need, which is prepared after loading."""
     async with aclosing(await start_worker(spec, QueueLimits(2, 2 * CONTEXT))) as worker:
         prompt = (5,) * (worker.info.context_tokens - 1)  # fills the cache
         if worker.info.embedding:
-            stream = await worker.embed(EmbeddingRequest("r", (prompt,)))
+            streams = [await worker.embed(EmbeddingRequest("r", (prompt,)))]
         else:
-            stream = await worker.generate(GenerationRequest("r", prompt, 1, ignore_eos=True))
-        async for _ in stream:
-            pass
+            constrained = GenerationRequest("c", (5,), 1, constraint=TextChoice(("a",)))
+            streams = [
+                await worker.generate(request)
+                for request in (constrained, GenerationRequest("r", prompt, 1, ignore_eos=True))
+            ]
+        for stream in streams:
+            async for _ in stream:
+                pass
         return held_bytes(worker.pid)
