@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 from starlette.types import Scope
 
-from myna.core.errors import DatabaseUnavailable, MynaError, Overloaded
+from myna.core.errors import DatabaseUnavailable, MynaError, Overloaded, UpstreamFailed
 from myna.http.record import RequestRecord
 from myna.wire.errors import is_clients_fault
 
@@ -31,11 +31,14 @@ def log_request(scope: Scope, record: RequestRecord) -> None:
 
 
 def record_failure(record: RequestRecord, exc: BaseException) -> None:
-    """Record the error that ended the request. Server errors are logged, bugs with a traceback; an outage of
-    the database is already logged elsewhere."""
+    """Record the error that ended the request. Server errors are logged, bugs with a traceback, failures of an
+    upstream with their cause; an outage of the database is already logged elsewhere."""
     record.fail(exc, is_clients_fault=is_clients_fault(exc))
     is_known = isinstance(exc, Overloaded | DatabaseUnavailable | asyncio.CancelledError)
     if not is_clients_fault(exc) and not is_known:
+        if isinstance(exc, UpstreamFailed) and exc.__cause__ is not None:
+            failures.error("%s failed: %s (%r)", record.id, exc, exc.__cause__)
+            return
         is_expected = isinstance(exc, MynaError) and exc.__cause__ is None
         failures.error("%s failed: %s", record.id, exc, exc_info=None if is_expected else exc)
 

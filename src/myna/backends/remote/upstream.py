@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
@@ -193,7 +194,7 @@ class Upstream:
                     raise self._failed("can't be asked, because this server has no key for it") from exc
             if self._pool is None:
                 is_tls = self.config.url.startswith("https:")
-                context = await asyncio.to_thread(httpcore2.default_ssl_context) if is_tls else None
+                context = await asyncio.to_thread(_tls_context) if is_tls else None
                 self._pool = ConnectionPool(
                     self.config.url,
                     context,
@@ -264,3 +265,10 @@ def _encode(body: Mapping[str, object]) -> bytes:
         return orjson.dumps(body)
     except TypeError:  # a lone surrogate
         return msgspec.json.encode(body)
+
+
+def _tls_context() -> ssl.SSLContext:
+    """With a first connection's object, for which OpenSSL prepares the context: slow, too."""
+    context = httpcore2.default_ssl_context()
+    context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+    return context
