@@ -31,8 +31,8 @@ def log_request(scope: Scope, record: RequestRecord) -> None:
 
 
 def record_failure(record: RequestRecord, exc: BaseException) -> None:
-    """Record the error that ended the request. Server errors are logged, bugs with a traceback, failures of an
-    upstream with their cause; an outage of the database is already logged elsewhere."""
+    """Record the error that ended the request. Server errors are logged, bugs with a traceback, failures of
+    an upstream with their cause; an outage of the database is already logged elsewhere."""
     record.fail(exc, is_clients_fault=is_clients_fault(exc))
     is_known = isinstance(exc, Overloaded | DatabaseUnavailable | asyncio.CancelledError)
     if not is_clients_fault(exc) and not is_known:
