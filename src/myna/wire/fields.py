@@ -80,6 +80,14 @@ def text(
     return BeforeValidator(check)
 
 
+def within_limit(text: str, place: str) -> str:
+    """A text that becomes part of the prompt, at that place in its field, if it is no longer than OpenAI
+    allows."""
+    if len(text) > MAX_TEXT:
+        raise validation_errors.too_long("string", MAX_TEXT, len(text)).in_validator(place)
+    return text
+
+
 def one_of(*values: str, expected: str = "a string") -> BeforeValidator:
     """One of the given names, listed in OpenAI's order."""
 

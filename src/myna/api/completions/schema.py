@@ -8,7 +8,6 @@ from pydantic import StrictInt
 from myna.generation.json_parts import LazyArray
 from myna.wire import validation_errors
 from myna.wire.fields import (
-    MAX_TEXT,
     Biases,
     Count,
     Flag,
@@ -26,6 +25,7 @@ from myna.wire.fields import (
     TopK,
     integer,
     plain,
+    within_limit,
 )
 from myna.wire.structured_outputs import GuidedChoice, GuidedJson, GuidedText, StructuredOutputs
 from myna.wire.validation import WireModel
@@ -41,7 +41,7 @@ def _prompts(value: object) -> tuple[Prompt, ...]:
     if value is None:
         return ()
     if isinstance(value, str):
-        return (_text(value, ""),)
+        return (within_limit(value, ""),)
     if not isinstance(value, list):
         raise validation_errors.invalid_type(_FORMS, value).in_validator()
     if not value:
@@ -56,13 +56,7 @@ def _prompts(value: object) -> tuple[Prompt, ...]:
         if not isinstance(prompt, str):
             expected = "a string" if i else _FORMS.removeprefix("one of ")
             raise validation_errors.invalid_type(expected, prompt).in_validator(f"[{i}]")
-    return tuple(_text(prompt, f"[{i}]") for i, prompt in enumerate(value))
-
-
-def _text(value: str, place: str) -> str:
-    if len(value) > MAX_TEXT:
-        raise validation_errors.too_long("string", MAX_TEXT, len(value)).in_validator(place)
-    return value
+    return tuple(within_limit(prompt, f"[{i}]") for i, prompt in enumerate(value))
 
 
 def _tokens(value: object, place: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator
 
 from myna.core.errors import InvalidRequest
 from myna.wire import validation_errors
-from myna.wire.fields import MAX_TEXT, Label, plain
+from myna.wire.fields import Label, plain, within_limit
 from myna.wire.validation import WireModel
 
 MAX_INPUTS: Final = 2048
@@ -41,9 +41,7 @@ def _inputs(value: object) -> tuple[Input, ...]:
 def _text(value: object, place: str) -> str:
     if not isinstance(value, str) or not value:
         raise InvalidRequest(INVALID_INPUT)
-    if len(value) > MAX_TEXT:
-        raise validation_errors.too_long("string", MAX_TEXT, len(value)).in_validator(place)
-    return value
+    return within_limit(value, place)
 
 
 def _tokens(value: object) -> tuple[int, ...]:

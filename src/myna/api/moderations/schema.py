@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from myna.core.errors import InvalidRequest
 from myna.wire import validation_errors
-from myna.wire.fields import MAX_TEXT, plain
+from myna.wire.fields import plain, within_limit
 from myna.wire.validation import WireModel
 
 MAX_INPUTS: Final = 2048
@@ -14,7 +14,7 @@ _FORMS: Final = "one of a string, array of strings, or array of objects"
 def _texts(value: object) -> tuple[str, ...]:
     """The texts to classify, one for each result: an array of parts is one text."""
     if isinstance(value, str):
-        return (_text(value, ""),)
+        return (within_limit(value, ""),)
     if not isinstance(value, list):
         raise validation_errors.invalid_type(_FORMS, value).in_validator()
     if not value:
@@ -24,15 +24,13 @@ def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value[0], dict):
         return tuple(_text(text, f"[{i}]") for i, text in enumerate(value))
     whole = "\n".join(_part(part, f"[{i}]") for i, part in enumerate(value))
-    return (_text(whole, ""),)
+    return (within_limit(whole, ""),)
 
 
 def _text(value: object, place: str) -> str:
     if not isinstance(value, str):
         raise validation_errors.invalid_type("a string", value).in_validator(place)
-    if len(value) > MAX_TEXT:
-        raise validation_errors.too_long("string", MAX_TEXT, len(value)).in_validator(place)
-    return value
+    return within_limit(value, place)
 
 
 def _part(value: object, place: str) -> str:
