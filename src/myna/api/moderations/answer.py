@@ -1,4 +1,4 @@
-"""The response: folds the guard's answers to all texts into one body."""
+"""The response: collects the guard's answers to all texts into one body."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,8 +10,8 @@ from myna.catalog.registry import ModelCard
 from myna.core.events import Event, TextDelta, TokenLogprob
 
 
-class ModerationFold:
-    """A `streaming.Fold` over the events of one request for each of `num_inputs` texts. `codes` as in
+class ModerationAccumulator:
+    """A `streaming.Accumulator` over the events of one request for each of `num_inputs` texts. `codes` as in
     `read_verdict`."""
 
     def __init__(self, id: str, card: ModelCard, num_inputs: int, codes: Mapping[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from myna.api.moderations.answer import ModerationFold
+from myna.api.moderations.answer import ModerationAccumulator
 from myna.api.moderations.convert import guard_codes, to_generation
 from myna.api.moderations.schema import ModerationRequest
 from myna.catalog.registry import ModelCard
@@ -48,8 +48,8 @@ async def create_moderation(context: RequestContext) -> None:
             for i, text in enumerate(request.input)
         ]
         events = await context.generate(model, generations)
-        fold = ModerationFold(moderation_id(), card, len(generations), codes)
-        await response.send_body((await collect(events, fold)).parts())
+        accumulator = ModerationAccumulator(moderation_id(), card, len(generations), codes)
+        await response.send_body((await collect(events, accumulator)).parts())
 
 
 def _requested_guard(context: RequestContext, body: dict[str, object]) -> ModelCard:

@@ -28,8 +28,7 @@ def with_draft(
     model: LocalModel, header: Header, size: ModelSize, *, is_packed: bool, kv_cache_type: str = "auto"
 ) -> Pair:
     """The model of that header and size, with its draft model if it has one. The rest as in
-    `model_size.model_size`. Raises `ModelFileError` for one
-    that can't be its draft model."""
+    `model_size.model_size`. Raises `ModelFileError` for one that can't be its draft model."""
     draft = model.draft
     if draft is None:
         return Pair(size, 0.0)
