@@ -15,10 +15,16 @@ from myna.prompts.wordpiece import WordPieceEncoder
 # Starts of words of which WordPiece makes at least one token each.
 _OWN_WORDS: Final = re.compile(r"(?:^|(?<=[ \t\r\n]))[A-Za-z0-9]|[\u4e00-\u9fff]")
 
-_KNOWN: Final = ("bpe", "spm", "wordpiece", "unigram")
-
 EngineTokenize = Callable[[str], list[int]]
 TextsToTokens = Callable[[Sequence[str]], list[list[int]]]
+
+_ENCODERS: Final[dict[str, Callable[[Vocabulary], TextsToTokens]]] = {
+    "bpe": lambda vocabulary: BpeEncoder(vocabulary).encode,
+    "spm": lambda vocabulary: SpmEncoder(vocabulary.texts, vocabulary.scores).encode,
+    "wordpiece": lambda vocabulary: WordPieceEncoder(vocabulary).encode,
+    "unigram": lambda vocabulary: UnigramEncoder(vocabulary).encode,
+}
+"""By the vocabulary's model: encode texts without special tokens. Raise `UnsupportedTokenizer`."""
 
 
 class RowEncoder(Protocol):
@@ -119,28 +125,17 @@ def joined(row: Sequence[Piece], encoded: Iterator[list[int]]) -> list[int]:
 def check_tokenizer(vocabulary: Vocabulary) -> None:
     """Raise `UnsupportedTokenizer` for a vocabulary of a kind that Myna doesn't know, without building
     anything; a few more are only found then."""
-    if vocabulary.model not in _KNOWN:
-        raise _unknown(vocabulary)
+    if vocabulary.model not in _ENCODERS:
+        raise UnsupportedTokenizer(
+            N_("Myna does not know the tokenizer model {name!r}.", name=vocabulary.model)
+        )
     if vocabulary.model == "bpe":
         find_rule(vocabulary)
 
 
-def _unknown(vocabulary: Vocabulary) -> UnsupportedTokenizer:
-    return UnsupportedTokenizer(N_("Myna does not know the tokenizer model {name!r}.", name=vocabulary.model))
-
-
 def _encoder(vocabulary: Vocabulary) -> TextsToTokens:
-    """Encodes texts without special tokens. Raises `UnsupportedTokenizer`."""
-    match vocabulary.model:
-        case "bpe":
-            return BpeEncoder(vocabulary).encode
-        case "spm":
-            return SpmEncoder(vocabulary.texts, vocabulary.scores).encode
-        case "wordpiece":
-            return WordPieceEncoder(vocabulary).encode
-        case "unigram":
-            return UnigramEncoder(vocabulary).encode
-    raise _unknown(vocabulary)
+    check_tokenizer(vocabulary)
+    return _ENCODERS[vocabulary.model](vocabulary)
 
 
 def _with_space_prefixes(row: Sequence[Piece]) -> list[Piece]:
