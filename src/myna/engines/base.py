@@ -10,6 +10,11 @@ import numpy.typing as npt
 from myna.core.generator import ModelInfo
 
 
+def with_cache_type(arithmetic: str, kv_cache_type: str) -> str:
+    """The name of an arithmetic with a KV cache of that type, which computes other numbers."""
+    return arithmetic if kv_cache_type == "auto" else f"{arithmetic}-{kv_cache_type}"
+
+
 class KVCacheFull(Exception):
     """`forward` found no room for its tokens in the KV cache; nothing was changed."""
 

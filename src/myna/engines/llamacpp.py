@@ -12,7 +12,7 @@ import numpy.typing as npt
 from myna.core.errors import ConfigurationError, ModelLoadFailed
 from myna.core.generator import ModelInfo
 from myna.core.translatable import N_
-from myna.engines.base import BatchRow, KVCacheFull
+from myna.engines.base import BatchRow, KVCacheFull, with_cache_type
 from myna.engines.llamacpp_batch import Batch, ForeignArray, split
 from myna.engines.llamacpp_library import (
     BATCH_TOKENS,
@@ -170,7 +170,7 @@ def load(
             context_tokens=context,
             kv_tokens=sizes.kv_tokens,
             max_sequences=sizes.num_sequences,
-            arithmetic=arithmetic_of_library(kv_cache_type),
+            arithmetic=with_cache_type(arithmetic_of_library(), kv_cache_type),
             eos_tokens=model.eos_tokens(),
         )
         return LlamaCppEngine(model, info, threads=threads or usable_cores(), num_ids=sizes.num_ids)

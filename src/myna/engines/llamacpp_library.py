@@ -167,8 +167,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def arithmetic_of_library(kv_cache_type: str = "auto") -> str:
+def arithmetic_of_library() -> str:
     """Identifies the library's version and the processor features that it uses."""
     features = hashlib.sha256(llama_cpp.llama_print_system_info()).hexdigest()[:16]
-    name = f"llamacpp-{llama_cpp.__version__}-{features}"
-    return name if kv_cache_type == "auto" else f"{name}-{kv_cache_type}"
+    return f"llamacpp-{llama_cpp.__version__}-{features}"

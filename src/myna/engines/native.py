@@ -13,7 +13,7 @@ from myna.core.errors import ConfigurationError, GenerationFailed, ModelLoadFail
 from myna.core.generator import ModelInfo
 from myna.core.installation import install_command
 from myna.core.translatable import N_
-from myna.engines.base import BatchRow, KVCacheFull
+from myna.engines.base import BatchRow, KVCacheFull, with_cache_type
 
 try:
     from myna import _native
@@ -68,10 +68,9 @@ def architectures() -> Container[str]:
     return {*_native.architectures(), *_native.embedding_architectures()}
 
 
-def arithmetic(kv_cache_type: str = "auto") -> str:
+def arithmetic() -> str:
     """See `ModelInfo.arithmetic`."""
-    name = f"native-{ARITHMETIC_VERSION}-{_native.activations()}"
-    return name if kv_cache_type == "auto" else f"{name}-{kv_cache_type}"
+    return f"native-{ARITHMETIC_VERSION}-{_native.activations()}"
 
 
 class NativeBlocks:
@@ -110,7 +109,7 @@ class NativeEngine:
             context_tokens=engine.context_tokens,
             kv_tokens=engine.kv_tokens,
             max_sequences=engine.max_sequences,
-            arithmetic=arithmetic(kv_cache_type),
+            arithmetic=with_cache_type(arithmetic(), kv_cache_type),
             eos_tokens=tuple(dict.fromkeys(token for token in ends if token >= 0)),
             is_batch_invariant=True,
         )
