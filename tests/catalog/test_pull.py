@@ -15,6 +15,7 @@ from myna.catalog.partial import SilentProgress
 from myna.catalog.pull import WantedFile, pull_entry, pull_file, rank_sources
 from myna.catalog.store import ModelStore
 from myna.core.errors import DownloadFailed
+from myna.core.file_hashes import FileHashes
 from myna.core.translatable import Translatable
 
 WHOLE = b"GGUF" + bytes(5000)
@@ -61,6 +62,15 @@ def test_a_whole_file_gets_its_name_and_leaves_nothing_else(mirror: Path, store:
     pull_file(wanted_from(mirror), store, SilentProgress())
     assert (store.folder / "bird.gguf").read_bytes() == WHOLE
     assert names_in(store.folder) == {"bird.gguf"}
+
+
+def test_a_servers_first_load_needs_no_hash_of_a_pulled_file(
+    mirror: Path, store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pull_file(wanted_from(mirror), store, SilentProgress())
+    digest = FileHashes(tmp_path / "none.json").digest([store.folder / "bird.gguf"])
+    monkeypatch.setattr(hashlib, "file_digest", None)  # reading it would fail
+    assert FileHashes(tmp_path / "hashes.json").digest([store.folder / "bird.gguf"]) == digest
 
 
 def test_the_next_source_is_asked_when_one_has_nothing(

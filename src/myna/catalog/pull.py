@@ -111,6 +111,7 @@ def pull_file(wanted: WantedFile, store: ModelStore, progress: Progress) -> None
             if _is_complete(target, wanted):  # another process pulled it while this one waited
                 return
             _pull_locked(wanted, target, work_folder, progress)
+            store.hashes.remember(target, wanted.sha256)  # else the first load would read the file for it
             shutil.rmtree(work_folder, ignore_errors=True)
     except OSError as exc:
         raise DownloadFailed(

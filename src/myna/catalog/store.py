@@ -10,6 +10,7 @@ from myna.catalog.catalog_file import bundled_catalog, open_catalog
 from myna.catalog.entries import Catalog, CatalogEntry
 from myna.core.backend import LocalModel
 from myna.core.errors import ModelFileError
+from myna.core.file_hashes import FileHashes
 from myna.core.translatable import N_
 
 SHARD = re.compile(r"-00001-of-(\d{5})\.gguf$")
@@ -33,6 +34,7 @@ class ModelStore:
     def __init__(self, folder: Path, catalog: Catalog | None = None) -> None:
         self.folder = folder
         self.catalog = catalog or bundled_catalog()
+        self.hashes = FileHashes(folder.parent / "hashes.json")  # as `at` knows the folder: the server's
 
     @classmethod
     def at(cls, home: Path) -> "ModelStore":

@@ -10,8 +10,8 @@ from typing import Final
 
 from myna.backends.vllm.environment import VllmEnvironment
 from myna.backends.vllm.folder_size import weight_files
-from myna.backends.worker.file_hashes import FileHashes
 from myna.core.errors import ConfigurationError, ModelFileError, ModelLoadFailed
+from myna.core.file_hashes import FileHashes
 from myna.core.translatable import N_
 from myna.engines.registry import ENGINES, engines_to_try
 from myna.fleet.config import ReplicaSpec

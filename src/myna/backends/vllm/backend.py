@@ -11,7 +11,6 @@ from typing import Final
 from myna.backends.vllm.environment import VllmEnvironment, has_gpu
 from myna.backends.vllm.findings import vllm_findings
 from myna.backends.vllm.folder_size import folder_size, weight_files
-from myna.backends.worker.file_hashes import FileHashes
 from myna.backends.worker.loaded_model import WorkerModel, loaded_model, read_template, start_worker
 from myna.core.backend import (
     BackendOptions,
@@ -23,6 +22,7 @@ from myna.core.backend import (
     without_path,
 )
 from myna.core.errors import ConfigurationError, ModelFileError, ModelLoadFailed
+from myna.core.file_hashes import FileHashes
 from myna.core.finding import Findings
 from myna.core.ledger import Price
 from myna.core.sampling_defaults import SamplingDefaults

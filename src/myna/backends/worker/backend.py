@@ -11,7 +11,6 @@ from typing import Final
 
 from myna.backends.worker.draft_file import with_draft
 from myna.backends.worker.fake_renderer import FakeTextEncoder, fake_renderer
-from myna.backends.worker.file_hashes import FileHashes
 from myna.backends.worker.findings import engine_findings
 from myna.backends.worker.loaded_model import (
     EngineText,
@@ -33,6 +32,7 @@ from myna.core.backend import (
 )
 from myna.core.confinement import missing
 from myna.core.errors import ModelFileError, ModelLoadFailed
+from myna.core.file_hashes import FileHashes
 from myna.core.finding import Findings
 from myna.core.installation import install_command
 from myna.core.ledger import Price

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,8 +34,13 @@ class FileHashes:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if _file_state(path) == mark:  # else the file was modified meanwhile
-            self._remember(name, {"mark": mark, "sha256": digest})
+            self._store(name, {"mark": mark, "sha256": digest})
         return digest
+
+    def remember(self, path: Path, sha256: str) -> None:
+        """Note the hash of a file that was read already, so that it isn't read again for it. Raises
+        `OSError`."""
+        self._store(str(path.absolute()), {"mark": _file_state(path), "sha256": sha256})
 
     def _read(self) -> dict[str, object]:
         try:
@@ -43,12 +49,12 @@ class FileHashes:
             return {}
         return known if isinstance(known, dict) else {}
 
-    def _remember(self, name: str, entry: dict[str, object]) -> None:
+    def _store(self, name: str, entry: dict[str, object]) -> None:
         with self._lock:
             known = {path: other for path, other in self._read().items() if Path(path).is_file()}
             try:
                 self._cache.parent.mkdir(parents=True, exist_ok=True)
-                temporary = self._cache.with_name(f".{self._cache.name}")
+                temporary = self._cache.with_name(f".{self._cache.name}.{os.getpid()}")
                 temporary.write_text(json.dumps({**known, name: entry}, indent=1), encoding="utf-8")
                 temporary.replace(self._cache)
             except OSError as exc:

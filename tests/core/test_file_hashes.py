@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from myna.backends.worker.file_hashes import FileHashes
+from myna.core.file_hashes import FileHashes
 
 
 @pytest.fixture
@@ -39,6 +39,38 @@ def test_a_file_is_read_once_while_it_stays(
     first = FileHashes(cache).digest([model])
     monkeypatch.setattr(hashlib, "file_digest", None)  # another reading would fail
     assert FileHashes(cache).digest([model]) == first
+
+
+def test_a_hash_that_is_known_already_is_used_until_the_file_changes(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = FileHashes(tmp_path / "other.json").digest([model])
+    hashes = FileHashes(tmp_path / "hashes.json")
+    hashes.remember(model, hashlib.sha256(model.read_bytes()).hexdigest())
+    with monkeypatch.context() as patch:
+        patch.setattr(hashlib, "file_digest", None)
+        assert hashes.digest([model]) == read
+    model.write_bytes(b"another one")
+    assert hashes.digest([model]) != read
+
+
+def test_processes_that_note_hashes_at_once_write_files_of_their_own(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "hashes.json"
+    replace = Path.replace
+
+    def interrupted(self: Path, target: Path) -> Path:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", replace)
+            patch.setattr(os, "getpid", lambda: -1)  # another process, between this one's two steps
+            FileHashes(cache).remember(model, "theirs")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    FileHashes(cache).remember(model, "ours")
+    assert '"ours"' in cache.read_text()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 @pytest.mark.parametrize("how", ["in place", "replaced"])
