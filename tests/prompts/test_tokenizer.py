@@ -15,6 +15,7 @@ from myna.core.errors import ModelFileError
 from myna.prompts.bpe import UnsupportedTokenizer
 from myna.prompts.gguf import Header, read_header
 from myna.prompts.special_match import SpecialMatcher
+from myna.prompts.token_pieces import byte_alphabet
 from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
 
@@ -126,3 +127,26 @@ def test_special_tokens_nested_in_each_other_are_matched_or_refused_by_name() ->
     assert runs.cut("a" * 70) == [32, 32, 6]
     with pytest.raises(ModelFileError, match="share too long prefixes"):
         SpecialMatcher(("a" * size, size) for size in range(1, 1000))
+
+
+@pytest.mark.parametrize("others", [[], ["two\nlines"]])
+def test_merges_are_cut_at_the_first_space_that_has_something_before_it(
+    tmp_path: Path, others: list[str]
+) -> None:
+    """With a token that has a line break, texts are read one by one instead of all at once."""
+    tokens = [*byte_alphabet().values(), "ab", "abc", " ", " d", *others]
+    merges = ["a b", "ab c", "a b", "nothing", "", " ", " d", "  d", *others]
+    path = write(
+        tmp_path / "m.gguf",
+        gguf_bytes(
+            {
+                "tokenizer.ggml.model": "gpt2",
+                "tokenizer.ggml.pre": "gpt-2",
+                "tokenizer.ggml.tokens": tokens,
+                "tokenizer.ggml.merges": merges,
+            }
+        ),
+    )
+    tokenizer = Tokenizer(Vocabulary.read(path))
+    assert tokenizer.encode("abc", parse_special=False) == [tokens.index("abc")]
+    assert tokenizer.encode("ba", parse_special=False) == [tokens.index("b"), tokens.index("a")]

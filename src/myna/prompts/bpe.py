@@ -4,7 +4,7 @@ Owns the merging of texts without special tokens.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from tokenizers import Regex
@@ -43,7 +43,7 @@ class BpeEncoder:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         rule = find_rule(vocabulary)
-        ids = {text.decode("utf-8", "replace"): token for token, text in enumerate(vocabulary.texts)}
+        ids = dict(zip(_texts(vocabulary.texts), range(len(vocabulary)), strict=True))
         self._size = len(vocabulary)
         if len(ids) != self._size:
             raise UnsupportedTokenizer("The vocabulary's tokens are not UTF-8.")
@@ -79,14 +79,22 @@ class BpeEncoder:
         return rows
 
 
+def _texts(lines: Collection[bytes]) -> list[str]:
+    """Each line as text. They are decoded as one, if none has a line break: one by one would take most of
+    the time that loading a tokenizer takes Python."""
+    texts = b"\n".join(lines).decode("utf-8", "replace").split("\n")
+    return texts if len(texts) == len(lines) else [line.decode("utf-8", "replace") for line in lines]
+
+
 def _merges(lines: Sequence[bytes]) -> list[tuple[str, str]]:
     pairs = []
-    for line in dict.fromkeys(lines):  # only the first of equal merges counts
-        text = line.decode("utf-8", "replace")
-        # The first part may begin with a space, but is never empty.
-        cut = text.find(" ", 1)
-        if cut > 0:  # else it joins nothing
-            pairs.append((text[:cut], text[cut + 1 :]))
+    for text in _texts(dict.fromkeys(lines)):  # only the first of equal merges counts
+        first, space, second = text.partition(" ")
+        if not first:  # it may begin with a space, but is never empty
+            first, space, second = text[1:].partition(" ")
+            first = " " + first
+        if space:  # else it joins nothing
+            pairs.append((first, second))
     return pairs
 
 

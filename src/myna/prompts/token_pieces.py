@@ -1,5 +1,6 @@
 """The bytes that each token of a vocabulary represents, by the vocabulary's kind."""
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
@@ -11,6 +12,8 @@ Kind = Literal["bpe", "spm", "wordpiece", "unigram", "rwkv", "plamo2"]
 
 SPACE_MARK: Final = "▁".encode()
 _ESCAPES: Final = {b"t": b"\t", b"n": b"\n", b"r": b"\r"}
+_LINE_BREAK: Final = ord("\n")
+_NO_BYTE: Final = 0xFFFF
 _ESCAPED: Final = re.compile(rb"\\(?:x([0-9a-f]{2})|(.))", re.DOTALL)
 
 
@@ -79,30 +82,25 @@ def _unescaped(text: bytes) -> bytes:
 
 def _byte_level(texts: list[bytes]) -> list[bytes]:
     """The bytes of tokens in GPT-2's alphabet; characters outside it become their UTF-8 bytes."""
-    back = {ord(char): chr(byte) for byte, char in byte_alphabet().items()}
-    # One translate for all tokens: a call per token would dominate the loading time.
-    separator = "\n"
-    whole = b"\n".join(texts)
-    try:
-        joined = whole.decode("utf-8")
-        if whole.count(b"\n") == len(texts) - 1 and all(
-            ord(c) in back or c == separator for c in set(joined)
-        ):
-            shifted = {code: chr(ord(char) + 256) for code, char in back.items()}
-            wide = joined.translate(shifted).encode("utf-16-le")
-            units = np.frombuffer(wide, "<u2")
-            where = np.flatnonzero(units == ord(separator))
-            flat = (units & 255).astype(np.uint8).tobytes()
-            starts = [0, *(where + 1).tolist()]
-            return [flat[a:b] for a, b in zip(starts, [*where.tolist(), len(flat)], strict=True)]
-    except UnicodeDecodeError:
-        pass
+    back = {ord(char): byte for byte, char in byte_alphabet().items()}
+    whole = b"\n".join(texts)  # one lookup for all tokens: one for each would dominate the loading time
+    with contextlib.suppress(UnicodeDecodeError):
+        units = np.frombuffer(whole.decode("utf-8").encode("utf-16-le"), "<u2")
+        ends = np.flatnonzero(units == _LINE_BREAK)
+        values = np.full(1 << 16, _NO_BYTE, np.uint16)
+        values[list(back)] = list(back.values())
+        values[_LINE_BREAK] = 0
+        found = values[units]
+        if len(ends) == len(texts) - 1 and not (found == _NO_BYTE).any():
+            flat = found.astype(np.uint8).tobytes()
+            starts = [0, *(ends + 1).tolist()]
+            return [flat[a:b] for a, b in zip(starts, [*ends.tolist(), len(flat)], strict=True)]
     return [_byte_level_one(text, back) for text in texts]
 
 
-def _byte_level_one(text: bytes, back: Mapping[int, str]) -> bytes:
+def _byte_level_one(text: bytes, back: Mapping[int, int]) -> bytes:
     out = bytearray()
     for char in text.decode("utf-8", "replace"):
         byte = back.get(ord(char))
-        out += char.encode() if byte is None else bytes([ord(byte)])
+        out += char.encode() if byte is None else bytes([byte])
     return bytes(out)
