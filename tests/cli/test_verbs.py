@@ -186,6 +186,6 @@ def test_the_version_is_shown(run: Run) -> None:
 def test_no_verb_waits_for_what_another_imports() -> None:
     """The libraries that take long to import; each is imported by the verbs that use it, when they do."""
     slow = ["uvicorn", "starlette", "sqlalchemy", "numpy", "tokenizers", "jinja2", "prompt_toolkit", "openai"]
-    slow.append("huggingface_hub")
+    slow += ["huggingface_hub", "markdown_it", "pygments"]
     script = f"import myna.cli.root, sys; print([name for name in {slow} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "[]\n"

@@ -1,6 +1,8 @@
 """The steps of the database end where the tables are, from nothing and from what the first version wrote."""
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +12,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, column, create_engine, insert, inspect, table
 from tests.stores.rows import usage_row
 
@@ -92,6 +95,26 @@ def migrate(connection: Connection, revision: str) -> None:
     config.set_main_option("script_location", str(Path(database.__file__).with_name("migrations")))
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
+
+
+def test_the_newest_revision_is_the_one_that_alembic_finds() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).with_name("migrations")))
+    assert database.newest_revision() == ScriptDirectory.from_config(config).get_current_head()
+
+
+def test_a_database_that_is_up_to_date_is_opened_without_alembic(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    script = (
+        "import sys; from myna.stores.registry import open_stores; "
+        f"open_stores({url!r}).ledger().close(); print('alembic' in sys.modules)"
+    )
+
+    def open_in_new_process() -> str:
+        return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout
+
+    assert open_in_new_process() == "True\n"
+    assert open_in_new_process() == "False\n"
 
 
 def test_servers_that_start_at_once_migrate_one_after_the_other(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@ connection pool and one translation of errors."""
 
 import contextlib
 import logging
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,11 +10,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, inspect, make_url
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    Table,
+    column,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    select,
+    table,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -25,6 +32,8 @@ from myna.core.errors import DatabaseError, DatabaseUnavailable
 from myna.core.outage import Outage
 from myna.core.translatable import N_, Translatable
 
+_MIGRATIONS: Final = Path(__file__).parent / "migrations" / "versions"
+_VERSION: Final = table("alembic_version", column("version_num"))
 # Servers that start at the same time on one database migrate one after the other.
 _MIGRATION_LOCK: Final = 0x6D796E61
 _MIGRATION_S: Final = 600.0
@@ -140,25 +149,25 @@ def open_database(url: str, limits: TimeLimits | None = None) -> Database:
 
 def upgrade(engine: Engine) -> None:
     """Apply the missing migrations. Raises `DatabaseError` if the database is newer than this program."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    script = ScriptDirectory.from_config(config)
     with _exclusively(engine) as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-        if found == script.get_current_head():
-            return
-        if found is not None and found not in {step.revision for step in script.walk_revisions()}:
-            raise DatabaseError(
-                N_(
-                    "The database was written by a newer version of Myna (schema {found}). Update Myna, or "
-                    "use another database.",
-                    found=found,
-                )
-            )
-        if found is not None or inspect(connection).get_table_names():
-            _back_up(engine, found)
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        found = _revision(connection)
+        if found != newest_revision():
+            from myna.stores.migrating import migrate  # a tenth of a server's start, and seldom needed
+
+            migrate(connection, found)
+
+
+def newest_revision() -> str:
+    """The revision of the newest migration, which its file's name begins with."""
+    return max(path.name[1:5] for path in _MIGRATIONS.glob("s[0-9]*.py"))
+
+
+def _revision(connection: Connection) -> str | None:
+    """The one that Alembic has noted in the database."""
+    if not inspect(connection).has_table(_VERSION.name):
+        return None
+    found: str | None = connection.scalar(select(_VERSION.c.version_num))
+    return found
 
 
 def _unusable(exc: Exception) -> Translatable:
@@ -272,16 +281,3 @@ def _set_pragmas(limits: TimeLimits, is_synced: bool, connection: Any, record: o
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def _back_up(engine: Engine, revision: str | None) -> None:
-    path = engine.url.database
-    if engine.dialect.name != "sqlite" or not path:
-        return
-    target = Path(f"{path}.before-upgrade-from-{revision or 'unversioned'}")
-    target.touch(mode=0o600, exist_ok=True)
-    with (
-        contextlib.closing(sqlite3.connect(path)) as source,
-        contextlib.closing(sqlite3.connect(target)) as copy,
-    ):
-        source.backup(copy)
