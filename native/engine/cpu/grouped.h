@@ -1,6 +1,8 @@
 #pragma once
 // Products of several matrices with different rows of the same activations: mixtures of experts, whose rows
-// are grouped by expert. A row's bits are those that it would have alone.
+// are grouped by expert. A row's bits are those that it would have alone. Rows are stored in these groups
+// (Activations::group): of a few rows within a tile of many, each block would be in the same few places of a
+// cache.
 #include <span>
 
 #include "cpu/kernels.h"

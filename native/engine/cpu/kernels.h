@@ -123,6 +123,9 @@ class Activations {
 
   // Allocates memory without keeping its contents. Memory is reused and only grows.
   void resize(Kind kind, std::int64_t rows, std::int64_t cols);
+  // Rows [begin, end), in the memory of these, with tiles of their own. Only for rows that are written and
+  // read in the same groups.
+  Activations group(std::int64_t begin, std::int64_t end) const;
 
   Kind kind() const { return kind_; }
   std::int64_t rows() const { return rows_; }
@@ -139,23 +142,23 @@ class Activations {
   }
 
   // [index][32]
-  std::int8_t* values() { return values_.get(); }
-  const std::int8_t* values() const { return values_.get(); }
-  std::uint16_t* bfloats() { return bfloats_.get(); }
-  const std::uint16_t* bfloats() const { return bfloats_.get(); }
-  float* floats() { return floats_.get(); }
-  const float* floats() const { return floats_.get(); }
+  std::int8_t* values() { return values_; }
+  const std::int8_t* values() const { return values_; }
+  std::uint16_t* bfloats() { return bfloats_; }
+  const std::uint16_t* bfloats() const { return bfloats_; }
+  float* floats() { return floats_; }
+  const float* floats() const { return floats_; }
 
   // [index]: the scale, the sum of the integers as a float, and the initial value of an accumulator, so that
   // weights stored with an offset (8, 16, 128; 32 for either half of a block) need no correction afterwards.
   enum Field { kScale, kSum, kStart4, kStart5, kStart8, kStart6Low, kStart6High, kNumFields };
   template <class T>
   T* field(Field f) {
-    return reinterpret_cast<T*>(fields_.get() + f * field_stride_);
+    return reinterpret_cast<T*>(fields_ + f * field_stride_);
   }
   template <class T>
   const T* field(Field f) const {
-    return reinterpret_cast<const T*>(fields_.get() + f * field_stride_);
+    return reinterpret_cast<const T*>(fields_ + f * field_stride_);
   }
 
  private:
@@ -163,15 +166,24 @@ class Activations {
     void operator()(void* p) const;
   };
   template <class T>
-  using Buffer = std::unique_ptr<T[], Free>;
+  struct Buffer {
+    T* reserve(std::size_t count);  // aligned to cache lines
+
+    std::unique_ptr<T[], Free> memory;
+    std::size_t capacity = 0;
+  };
 
   Kind kind_ = Kind::kInt8;
   std::int64_t rows_ = 0, cols_ = 0, field_stride_ = 0;
-  std::size_t capacity_values_ = 0, capacity_bfloats_ = 0, capacity_floats_ = 0, capacity_fields_ = 0;
-  Buffer<std::int8_t> values_;
-  Buffer<std::uint16_t> bfloats_;
-  Buffer<float> floats_;
-  Buffer<std::int32_t> fields_;
+  std::int8_t* values_ = nullptr;
+  std::uint16_t* bfloats_ = nullptr;
+  float* floats_ = nullptr;
+  std::int32_t* fields_ = nullptr;
+  // Empty in groups.
+  Buffer<std::int8_t> values_memory_;
+  Buffer<std::uint16_t> bfloats_memory_;
+  Buffer<float> floats_memory_;
+  Buffer<std::int32_t> fields_memory_;
 };
 
 // What a gate's output becomes before the other one is multiplied by it.

@@ -67,6 +67,18 @@ std::uint8_t* WeightArena::allocate(std::size_t bytes) {
 
 void Activations::Free::operator()(void* p) const { std::free(p); }
 
+template <class T>
+T* Activations::Buffer<T>::reserve(std::size_t count) {
+  if (count > capacity) {
+    memory.reset();
+    capacity = 0;
+    memory.reset(static_cast<T*>(std::aligned_alloc(64, round_up(count * sizeof(T), 64))));
+    if (memory == nullptr) throw std::bad_alloc();
+    capacity = count;
+  }
+  return memory.get();
+}
+
 void Activations::resize(Kind kind, std::int64_t rows, std::int64_t cols) {
   kind_ = kind;
   rows_ = rows;
@@ -74,21 +86,34 @@ void Activations::resize(Kind kind, std::int64_t rows, std::int64_t cols) {
   // Padding: kernels may read, but don't use, rows after the last.
   constexpr std::int64_t kSpareRows = 32;
   const std::int64_t padded = round_up(static_cast<std::size_t>(num_blocks() * rows), 16) + kSpareRows;
-  const auto grow = []<class T>(Buffer<T>& buffer, std::size_t& capacity, std::size_t count) {
-    if (count <= capacity) return;
-    buffer.reset();
-    capacity = 0;
-    auto* memory = static_cast<T*>(std::aligned_alloc(64, round_up(count * sizeof(T), 64)));
-    if (memory == nullptr) throw std::bad_alloc();
-    buffer.reset(memory);
-    capacity = count;
-  };
-  const auto blocks = static_cast<std::size_t>(padded);
-  if (kind == Kind::kFloat) return grow(floats_, capacity_floats_, blocks * kBlock);
-  if (kind == Kind::kBfloat) return grow(bfloats_, capacity_bfloats_, blocks * kBlock);
-  field_stride_ = padded;
-  grow(values_, capacity_values_, blocks * kBlock);
-  grow(fields_, capacity_fields_, blocks * kNumFields);
+  const auto count = static_cast<std::size_t>(padded * kBlock);
+  if (kind == Kind::kFloat) {
+    floats_ = floats_memory_.reserve(count);
+  } else if (kind == Kind::kBfloat) {
+    bfloats_ = bfloats_memory_.reserve(count);
+  } else {
+    field_stride_ = padded;
+    values_ = values_memory_.reserve(count);
+    fields_ = fields_memory_.reserve(static_cast<std::size_t>(padded) * kNumFields);
+  }
+}
+
+Activations Activations::group(std::int64_t begin, std::int64_t end) const {
+  Activations out;
+  out.kind_ = kind_;
+  out.rows_ = end - begin;
+  out.cols_ = cols_;
+  const std::int64_t blocks = begin * num_blocks();
+  if (kind_ == Kind::kFloat) {
+    out.floats_ = floats_ + blocks * kBlock;
+  } else if (kind_ == Kind::kBfloat) {
+    out.bfloats_ = bfloats_ + blocks * kBlock;
+  } else {
+    out.field_stride_ = field_stride_;
+    out.values_ = values_ + blocks * kBlock;
+    out.fields_ = fields_ + blocks;
+  }
+  return out;
 }
 
 }  // namespace myna

@@ -46,8 +46,9 @@ class Parts {
       const Part& part = *std::prev(after);
       const GroupedProduct& p = part.product;
       const std::int64_t begin = (chunk - part.first_chunk) * part.panels;
-      fn(*p.weights, x, p.row_begin, p.row_end, begin, std::min(p.weights->num_panels(), begin + part.panels),
-         p.out, p.stride);
+      const std::int64_t end = std::min(p.weights->num_panels(), begin + part.panels);
+      const Activations rows = x.group(p.row_begin, p.row_end);
+      fn(*p.weights, rows, 0, rows.rows(), begin, end, p.out + p.row_begin * p.stride, p.stride);
     });
   }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "cpu/grouped.h"
 #include "graph/graph.h"
@@ -83,28 +84,34 @@ void Graph::choose_for_row(const Experts& experts, float* scores, Choice* chosen
     chosen[i] = {order[i], static_cast<float>(weights[i] / sum) * routing.scale};
 }
 
-// Counts, then places: slots of one expert are in the order of their rows. They begin with a tile of
-// activations (Activations::tile_rows) if they would otherwise need one tile more, since each costs as much
-// as a full one; slots before it are unused.
+// Counts, then places: slots of one expert are in the order of their rows.
 void Graph::group_by_expert() {
   const int used = model_.routing.num_used;
-  const int64_t tile = kernels_.quantised == Activations::Kind::kBfloat ? 32 : 64;
-  const auto tiles = [&](int64_t slots) { return (slots + tile - 1) / tile; };
   groups_.assign(static_cast<size_t>(model_.routing.num_experts), {});
   for (const Choice& choice : choices_) ++groups_[static_cast<size_t>(choice.expert)].end;
   int64_t at = 0;
   for (SlotGroup& group : groups_) {
     const int64_t count = group.end;
-    if (count > 0 && tiles(at % tile + count) > tiles(count)) at = tiles(at) * tile;
     group = {at, at};
     at += count;
   }
-  slot_row_.assign(static_cast<size_t>(at), kUnused);
+  slot_row_.resize(choices_.size());
   slot_of_.resize(choices_.size());
   for (size_t i = 0; i < choices_.size(); ++i) {
     const int64_t slot = groups_[static_cast<size_t>(choices_[i].expert)].end++;
     slot_row_[static_cast<size_t>(slot)] = static_cast<int64_t>(i) / used;
     slot_of_[i] = slot;
+  }
+}
+
+template <typename Function>
+void Graph::for_groups(int64_t begin, int64_t end, Function&& function) const {
+  auto group = std::upper_bound(groups_.begin(), groups_.end(), begin,
+                                [](int64_t slot, const SlotGroup& one) { return slot < one.end; });
+  for (; begin < end; ++group) {
+    const int64_t next = std::min(end, group->end);
+    if (begin < next) function(static_cast<size_t>(group - groups_.begin()), begin, next);
+    begin = next;
   }
 }
 
@@ -117,15 +124,20 @@ void Graph::gather_rows(const Experts& experts) {
   for (const Matrix* matrix : consumers) (is_float(matrix->type) ? floats : narrow) = true;
   if (narrow) expert_narrow_.resize(kernels_.quantised, count, width);
   if (floats) expert_floats_.resize(Activations::Kind::kFloat, count, width);
-  const auto gather = [&](int64_t begin, int64_t end) {
-    for (int64_t slot = begin; slot < end; ++slot) {
-      if (slot_row_[static_cast<size_t>(slot)] == kUnused) continue;
-      const float* row = normed_.get() + slot_row_[static_cast<size_t>(slot)] * width;
-      if (narrow) kernels_.quantize(row, 0, slot, slot + 1, expert_narrow_);
-      if (floats) kernels_.quantize(row, 0, slot, slot + 1, expert_floats_);
+  const auto gather = [&](size_t expert, int64_t begin, int64_t end) {
+    const auto [first, last] = groups_[expert];
+    for (const auto& [is_read, ready] :
+         {std::pair(narrow, &expert_narrow_), std::pair(floats, &expert_floats_)}) {
+      if (!is_read) continue;
+      Activations own = ready->group(first, last);
+      for (int64_t slot = begin; slot < end; ++slot) {
+        const float* row = normed_.get() + slot_row_[static_cast<size_t>(slot)] * width;
+        kernels_.quantize(row, 0, slot - first, slot - first + 1, own);
+      }
     }
   };
-  for_rows(count, width, gather, kQuantizedRows);
+  const auto gather_all = [&](int64_t begin, int64_t end) { for_groups(begin, end, gather); };
+  for_rows(count, width, gather_all, kQuantizedRows);
 }
 
 // out[slot] = matrix of the slot's expert * the slot's activations, for all of `stacks` in one run if they
@@ -153,22 +165,21 @@ void Graph::activate_experts(const Layer& layer) {
   Activations& ready = is_float(type) ? expert_floats_ : expert_narrow_;
   const auto activation = this->activation();
   ready.resize(kernels_.kind_for(type), count, width);
-  const auto activate = [&](int64_t begin, int64_t end) {
-    auto group = std::upper_bound(groups_.begin(), groups_.end(), begin,
-                                  [](int64_t slot, const SlotGroup& one) { return slot < one.end; });
+  const auto activate = [&](size_t expert, int64_t begin, int64_t end) {
+    const auto [first, last] = groups_[expert];
+    const int64_t bias = static_cast<int64_t>(expert) * width;
     for (int64_t slot = begin; slot < end; ++slot) {
-      if (slot_row_[static_cast<size_t>(slot)] == kUnused) continue;
-      while (group->end <= slot) ++group;
-      const int64_t bias = (group - groups_.begin()) * width;
       float* gate = expert_gate_.get() + slot * width;
       float* up = experts.gate.empty() ? gate : expert_up_.get() + slot * width;
       if (!experts.gate_bias.empty()) vectors_.add(gate, experts.gate_bias.data() + bias, width);
       if (!experts.up_bias.empty()) vectors_.add(up, experts.up_bias.data() + bias, width);
       activation(gate, up, width);
-      kernels_.quantize(gate, 0, slot, slot + 1, ready);
     }
+    Activations own = ready.group(first, last);
+    kernels_.quantize(expert_gate_.get() + first * width, width, begin - first, end - first, own);
   };
-  for_rows(count, 2 * width, activate, kQuantizedRows);
+  const auto activate_all = [&](int64_t begin, int64_t end) { for_groups(begin, end, activate); };
+  for_rows(count, 2 * width, activate_all, kQuantizedRows);
 }
 
 // delta = the shared expert, if there is one, + each chosen expert by its weight, in the order of choice. The

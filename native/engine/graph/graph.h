@@ -107,7 +107,6 @@ class Graph : private RowSteps {
   struct SlotGroup {  // of one expert
     int64_t begin, end;
   };
-  static constexpr int64_t kUnused = -1;
   struct ExpertProduct {
     const std::vector<Matrix>* matrices;
     float* out;
@@ -116,6 +115,9 @@ class Graph : private RowSteps {
   void choose_experts(const Layer& layer);
   void choose_for_row(const Experts& experts, float* scores, Choice* chosen);
   void group_by_expert();
+  // function(expert, first, end) for the slots [begin, end), one expert after the other.
+  template <typename Function>
+  void for_groups(int64_t begin, int64_t end, Function&& function) const;
   void gather_rows(const Experts& experts);
   void multiply_experts(std::span<const ExpertProduct> stacks);
   void activate_experts(const Layer& layer);
@@ -208,8 +210,8 @@ class Graph : private RowSteps {
   std::vector<int64_t> shared_parts_,
       shared_slot_;  // of each span: how many it shares; its place in `shared_`
 
-  // Rows of experts, the slots of one expert after those of another: which row each has, if any, and where
-  // each row's slots are.
+  // Rows of experts, the slots of one expert after those of another: which row each has, and where each row's
+  // slots are.
   std::vector<Choice> choices_;
   std::vector<SlotGroup> groups_;
   std::vector<int64_t> slot_row_, slot_of_;

@@ -14,8 +14,11 @@ void Graph::multiply_each(const std::vector<Matrix>& matrices, const RowOf& row_
   Activations& ready = is_float(first.type) ? expert_floats_ : expert_narrow_;
   ready.resize(kernels_.kind_for(first.type), count * num_rows_, first.cols);
   const auto prepare = [&](int64_t begin, int64_t end) {
-    for (int64_t slot = begin; slot < end; ++slot)
-      kernels_.quantize(row_of(slot % num_rows_, slot / num_rows_), 0, slot, slot + 1, ready);
+    for (int64_t slot = begin; slot < end; ++slot) {
+      const int64_t matrix = slot / num_rows_, row = slot % num_rows_;
+      Activations own = ready.group(matrix * num_rows_, (matrix + 1) * num_rows_);
+      kernels_.quantize(row_of(row, matrix), 0, row, row + 1, own);
+    }
   };
   for_rows(count * num_rows_, first.cols, prepare, kQuantizedRows);
   std::vector<GroupedProduct> products;
