@@ -64,17 +64,35 @@ def test_a_line_that_is_too_long_is_skipped_in_bounded_memory(tmp_path: Path) ->
     assert peak < 64 << 20
 
 
-def test_no_more_faults_are_listed_than_a_person_reads(tmp_path: Path) -> None:
+def test_no_more_faults_are_listed_than_a_person_reads() -> None:
     check = InputCheck(URL)
     for number in range(1, MAX_ERRORS + 10):
-        if not check.is_decided:
-            check.check(number, b"{\n")
+        check.check(number, b"{\n")
     assert len(check.errors) == MAX_ERRORS
+
+    check = InputCheck(URL)
+    check.check(1, line("a"))
+    for number in range(2, MAX_ERRORS + 2):  # each of them has two faults, but the first has one
+        check.check(number, line("b") if number == 2 else line("b", body={"model": "other"}))
+    assert len(check.errors) == MAX_ERRORS
+
+
+def test_an_id_has_between_1_and_512_characters() -> None:
+    parse_line(1, line("x" * 512), URL)
+    for custom_id, code, text in (
+        ("x" * 513, "string_above_max_length", "too long"),
+        ("", "empty_string", "empty"),
+    ):
+        with pytest.raises(InvalidLine) as caught:
+            parse_line(1, line(custom_id), URL)
+        error = caught.value.error
+        assert (error.code, error.param) == (code, "custom_id")
+        assert text in error.message
 
 
 def test_an_input_has_a_largest_number_of_lines() -> None:
     check = InputCheck(URL)
-    for number in range(1, MAX_LINES + 2):
+    for number in range(1, MAX_LINES + 3):
         check.check(number, b'{"custom_id":"%d","method":"POST","url":"/v1/completions","body":{}}' % number)
     assert [(error.code, error.line) for error in check.errors] == [("too_many_tasks", None)]
     assert check.is_decided

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -109,7 +110,9 @@ def parse_line(number: int, data: bytes | None, endpoint: str) -> InputLine:
             raise InvalidLine(
                 _batch_error(validation_errors.invalid_type(noun, value).at_param(name), number)
             )
-    if not 0 < len(custom_id) <= _MAX_CUSTOM_ID:
+    if not custom_id:
+        raise InvalidLine(_batch_error(validation_errors.empty("string").at_param("custom_id"), number))
+    if len(custom_id) > _MAX_CUSTOM_ID:
         error = validation_errors.too_long("string", _MAX_CUSTOM_ID, len(custom_id)).at_param("custom_id")
         raise InvalidLine(_batch_error(error, number))
     _check_target(line, number, endpoint)
@@ -143,7 +146,7 @@ def _batch_error(error: InvalidRequest, number: int) -> BatchError:
 
 @dataclass(slots=True)
 class InputCheck:
-    """Checks all lines in order. `model` is the model that they name."""
+    """Checks all lines in order, until the input fails. `model` is the model that they name."""
 
     endpoint: str
     num_lines: int = 0
@@ -158,6 +161,8 @@ class InputCheck:
         return len(self.errors) >= MAX_ERRORS or self.num_lines > MAX_LINES
 
     def check(self, number: int, data: bytes | None) -> None:
+        if self.is_decided:
+            return
         self.num_lines += 1
         if self.num_lines > MAX_LINES:
             text = f"The input has more than {MAX_LINES:,} requests."
@@ -168,7 +173,7 @@ class InputCheck:
         except InvalidLine as exc:
             self.errors.append(exc.error)
             return
-        self.errors += self._errors_among(number, line)
+        self.errors += islice(self._errors_among(number, line), MAX_ERRORS - len(self.errors))
 
     def finish(self) -> None:
         """All lines have been checked."""
