@@ -20,12 +20,12 @@ PATH = "/v1/completions"
 class Server:
     """One of several servers on the same database and folder. Its answers name it; `gate` holds them back."""
 
-    def __init__(self, name: str, stores: MemoryStores, folder: Path) -> None:
+    def __init__(self, name: str, stores: MemoryStores, folder: Path, beat_s: float = 0.005) -> None:
         self.name = name
         self.now = 1000.0
         threads = DatabaseThreads(1)
         self.files = Files(stores.files(), folder, threads, clock=lambda: self.now)
-        self.batches = Batches(stores.batches(), self.files, threads, 2, beat_s=0.005)
+        self.batches = Batches(stores.batches(), self.files, threads, 2, beat_s=beat_s)
         self.gate = asyncio.Event()
         self.is_asked = asyncio.Event()
         self.ids: list[str] = []
@@ -112,6 +112,21 @@ async def test_what_one_server_has_done_the_next_one_keeps(tmp_path: Path) -> No
         batch = await second.ended(again)
     assert results(second, batch) == {"a": "first", "b": "first", "c": "second", "d": "second"}
     assert (batch.num_completed, batch.num_lines) == (4, 4)
+
+
+async def test_a_batch_that_is_cancelled_before_it_notices_ends_as_cancelled(tmp_path: Path) -> None:
+    server = Server("only", MemoryStores("memory:"), tmp_path, beat_s=1e6)
+    batch_id = await create(server, "a")
+    server.start()
+    await server.is_asked.wait()
+    cancelling = await server.batches.cancel("ours", batch_id)
+    server.gate.set()
+    batch = await server.ended(batch_id)
+    await server.batches.aclose()
+    await server.files.aclose()
+    assert cancelling is not None and cancelling.status == "cancelling"
+    assert (batch.status, batch.completed_at) == ("cancelled", None) and batch.cancelled_at is not None
+    assert results(server, batch) == {"a": "only"}
 
 
 async def create_again(server: Server, done: Batch) -> str:

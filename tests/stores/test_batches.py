@@ -116,3 +116,10 @@ def test_a_cancelled_batch_stays_so_until_it_has_ended(store: BatchStore) -> Non
     assert ended is not None and ended.status == "cancelled"
     after = store.cancel("ours", "batch_1", 10)
     assert after is not None and after.status == "cancelled"
+
+
+def test_a_batch_whose_end_is_being_written_is_not_cancelled(store: BatchStore) -> None:
+    store.add(_batch(1))
+    store.change(_claimed(store), status="finalizing", finalizing_at=6)
+    after = store.cancel("ours", "batch_1", 7)
+    assert after is not None and (after.status, after.cancelling_at) == ("finalizing", None)

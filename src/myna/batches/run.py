@@ -238,6 +238,8 @@ class BatchRun:
         lease, now = self._lease, int(self._files.clock())
         if lease.batch.finalizing_at is None and ending != "cancelled":
             await lease.change(status="finalizing", finalizing_at=now)
+            if lease.batch.status == "cancelling":  # after the last line: it ends as the client was told
+                ending = "cancelled"
         if ending in _UNANSWERED:
             code, message = _UNANSWERED[ending]
             reason = orjson.dumps({"code": code, "message": message})

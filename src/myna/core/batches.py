@@ -12,6 +12,7 @@ BatchStatus = Literal[
     "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
 ]
 UNFINISHED: Final[tuple[BatchStatus, ...]] = ("validating", "in_progress", "finalizing", "cancelling")
+CANCELLABLE: Final[tuple[BatchStatus, ...]] = ("validating", "in_progress")
 WINDOW_S: Final = 86_400
 """What has not run this long after the creation of its batch never will."""
 
@@ -86,8 +87,8 @@ class BatchStore(Protocol):
         ...
 
     def cancel(self, project: str, batch_id: str, now: int) -> Batch | None:
-        """Let an unfinished batch be cancelled by the server that runs it. Returns the batch as it is then;
-        None if there is none."""
+        """Let a batch be cancelled by the server that runs it, unless its end is being written already.
+        Returns the batch as it is then; None if there is none."""
         ...
 
     def claim(self, now: float, lease_until: float, busy: Collection[str] = ()) -> Batch | None:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
-from myna.core.batches import UNFINISHED, Batch, BatchPage
+from myna.core.batches import CANCELLABLE, UNFINISHED, Batch, BatchPage
 from myna.core.files import StoredFile
 from myna.stores.database import GRACE_S, Database
 from myna.stores.files_sql import add_files
@@ -44,11 +44,10 @@ class SqlBatches:
         return BatchPage([_batch(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
     def cancel(self, project: str, batch_id: str, now: int) -> Batch | None:
-        can_be_cancelled = (_IS_UNFINISHED, BATCHES.c.status != "cancelling")
         with self._database.transaction() as connection:
             connection.execute(
                 update(BATCHES)
-                .where(*_is(project, batch_id), *can_be_cancelled)
+                .where(*_is(project, batch_id), BATCHES.c.status.in_(CANCELLABLE))
                 .values(status="cancelling", cancelling_at=now)
             )
             return _find(connection, *_is(project, batch_id))

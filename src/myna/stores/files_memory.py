@@ -7,7 +7,7 @@ from itertools import islice
 
 import msgspec
 
-from myna.core.batches import Batch, BatchPage
+from myna.core.batches import CANCELLABLE, Batch, BatchPage
 from myna.core.files import MAX_EXPIRED, FilePage, StoredFile, exceeds_quota
 from myna.core.stored import Order
 from myna.stores.pages import rows_after
@@ -122,7 +122,7 @@ class MemoryBatches:
     def cancel(self, project: str, batch_id: str, now: int) -> Batch | None:
         with self._lock:
             row = self.get(project, batch_id)
-            if row is not None and not row.is_finished and row.status != "cancelling":
+            if row is not None and row.status in CANCELLABLE:
                 row = self._replace(row, {"status": "cancelling", "cancelling_at": now})
             return row
 
