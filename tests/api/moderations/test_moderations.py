@@ -16,6 +16,10 @@ from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta
 from myna.core.requests import Sampling
 
 FLAGGED = ["illicit", "illicit/violent", "violence"]
+RECORDED_ORDER = (
+    "harassment harassment/threatening sexual hate hate/threatening illicit illicit/violent self-harm/intent "
+    "self-harm/instructions self-harm sexual/minors violence violence/graphic"
+)
 
 
 def flagged(result: Any) -> list[str]:
@@ -55,7 +59,7 @@ async def test_an_answer_is_of_openais_schema_and_in_its_form() -> None:
     assert reply.body.startswith(b'{\n  "id": "modr-')
     assert list(body) == ["id", "model", "results"]
     for part in ("categories", "category_scores", "category_applied_input_types"):
-        assert tuple(body["results"][0][part]) == CATEGORIES
+        assert " ".join(body["results"][0][part]) == RECORDED_ORDER
     assert reply.headers["openai-model"] == "omni-moderation-latest"
 
 

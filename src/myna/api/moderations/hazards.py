@@ -12,20 +12,21 @@ from types import MappingProxyType
 from typing import Final
 
 CATEGORIES: Final = (
-    "sexual",
-    "sexual/minors",
     "harassment",
     "harassment/threatening",
+    "sexual",
     "hate",
     "hate/threatening",
     "illicit",
     "illicit/violent",
-    "self-harm",
     "self-harm/intent",
     "self-harm/instructions",
+    "self-harm",
+    "sexual/minors",
     "violence",
     "violence/graphic",
 )
+"""In the order of OpenAI's answers."""
 
 _VIOLENT_CRIMES: Final = ("illicit", "illicit/violent", "violence")
 _WEAPONS: Final = ("illicit", "illicit/violent")
