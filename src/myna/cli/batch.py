@@ -14,11 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from myna.cli.batch_client import BatchClient
-from myna.cli.chat.server import open_server
+from myna.cli.chat.server import ChatServer, open_server
 from myna.cli.console import note
 from myna.cli.language import _
 from myna.core.errors import InvalidRequest, OperatorError
-from myna.core.translatable import N_
+from myna.core.translatable import N_, Translatable
 from myna.settings import load_settings
 
 app = typer.Typer(
@@ -53,8 +53,9 @@ def run(
     OpenAI's Batch API; all lines have the same `url`. Results are joined to requests by `custom_id`. Requests
     that the server rejects are written to a second file, with .errors.jsonl.
 
-    Uses the server that runs with your settings; if none is running, starts one. The server continues if this
-    command is stopped: run the same command again to see the progress and get the results.
+    Uses the server that runs with your settings; if none is running, starts one until the command ends. A
+    running server continues if this command is stopped. In any case, run the same command again to see the
+    progress and get the results.
 
     The exit code is 0 if all requests were answered, and 1 otherwise.
 
@@ -74,7 +75,7 @@ def run(
             with _with_model(file, model) as prepared:
                 batch = client.create(client.upload(prepared), endpoint)
             state.save(batch["id"])
-        batch = _wait(client, batch, results)
+        batch = _wait(client, batch, _stopped_text(target, batch["id"], results))
         _fetch(client, batch, results)
         state.clear()
     _report(batch, results, as_json=as_json)
@@ -200,8 +201,24 @@ def _line_with_model(line: bytes, model: str, number: int, path: Path) -> bytes:
     return json.dumps(request).encode() + b"\n"
 
 
-def _wait(client: BatchClient, batch: dict[str, Any], results: Path) -> dict[str, Any]:
-    """The batch once it has ended; shows its progress until then."""
+def _stopped_text(server: ChatServer, batch_id: str, results: Path) -> Translatable:
+    """What becomes of a batch when this command is stopped."""
+    if server.is_started:
+        return N_(
+            "{id} pauses, since the server that this command started ends with it. Run the same command "
+            "again to continue.",
+            id=batch_id,
+        )
+    return N_(
+        "{id} continues on the server. Run the same command again for {results}, or stop the batch with: "
+        "myna batch cancel {id}",
+        id=batch_id,
+        results=results,
+    )
+
+
+def _wait(client: BatchClient, batch: dict[str, Any], stopped: Translatable) -> dict[str, Any]:
+    """The batch once it has ended; shows its progress until then, and `stopped` after Ctrl-C."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
         with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
@@ -213,14 +230,7 @@ def _wait(client: BatchClient, batch: dict[str, Any], results: Path) -> dict[str
                 done = counts["completed"] + counts["failed"]
                 bars.update(task, description=batch["status"], total=counts["total"] or None, completed=done)
     except KeyboardInterrupt:
-        note(
-            N_(
-                "{id} continues on the server. Run the same command again for {results}, or stop the batch "
-                "with: myna batch cancel {id}",
-                id=batch["id"],
-                results=results,
-            )
-        )
+        note(stopped)
         raise typer.Exit(130) from None
     return batch
 

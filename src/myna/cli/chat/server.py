@@ -19,10 +19,11 @@ _STARTING: Final = N_("No server is running; starting one for this chat …")
 
 @dataclass(frozen=True, slots=True)
 class ChatServer:
-    """An OpenAI-compatible server."""
+    """An OpenAI-compatible server; `is_started`: by this command, with which it ends."""
 
     base_url: str
     key: str
+    is_started: bool = False
 
 
 @contextlib.contextmanager
@@ -41,7 +42,7 @@ def open_server(
     else:
         note(starting)
         with started_server(settings, model) as url:
-            yield ChatServer(url, _own_key(settings))
+            yield ChatServer(url, _own_key(settings), is_started=True)
 
 
 def _key_for(settings: Settings, base_url: str) -> str:
