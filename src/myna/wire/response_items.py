@@ -7,7 +7,7 @@ model.
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BeforeValidator, Discriminator, Tag, TypeAdapter, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, model_validator
 
 from myna.wire import fields, validation_errors
 from myna.wire.response_parts import (
@@ -99,16 +99,24 @@ class MessageItem(BaseItem):
         }
 
 
-class FunctionCall(BaseItem):
-    """A call of a function. `namespace` is that of a function declared in one."""
+class BaseCall(BaseItem):
+    """A call of a tool. `namespace` is that of a tool declared in one."""
 
     type: str
     call_id: CallId
     name: ToolName
-    arguments: Annotated[str, fields.text()]
     namespace: fields.Label = None
-    parsed_arguments: object = None  # of the SDKs, which send a parsed response back unchanged
     caller: object = None
+    # What the SDK's `model_dump` adds to a call, with and without `by_alias`.
+    is_async: Annotated[object, Field(alias="async")] = None
+    async_: object = None
+
+
+class FunctionCall(BaseCall):
+    """A call of a function."""
+
+    arguments: Annotated[str, fields.text()]
+    parsed_arguments: object = None  # of the SDKs, which send a parsed response back unchanged
 
     def stored(self, id: str) -> dict[str, object]:
         return {
@@ -122,15 +130,10 @@ class FunctionCall(BaseItem):
         }
 
 
-class CustomToolCall(BaseItem):
+class CustomToolCall(BaseCall):
     """A call of a custom tool, whose input is text."""
 
-    type: str
-    call_id: CallId
-    name: ToolName
     input: Annotated[str, fields.text()]
-    namespace: fields.Label = None
-    caller: object = None
 
     def stored(self, id: str) -> dict[str, object]:
         return {

@@ -29,6 +29,24 @@ async def test_the_stream_helper_follows_text_and_calls() -> None:
         assert [item.type for item in final.output] == ["message", "function_call"]
 
 
+@pytest.mark.parametrize("by_alias", [False, True])
+@pytest.mark.parametrize("kind", ["function", "custom"])
+async def test_a_call_can_be_sent_back_as_the_client_dumps_it(kind: str, by_alias: bool) -> None:
+    tool: Any = {"type": kind, "name": "get"}
+    text = CALL if kind == "function" else CALL.replace("city", "input")
+    async with serving(words(text), words("Sunny.")) as model, model.openai() as client:
+        first = await client.responses.create(model="tiny", input="x", tools=[tool])
+        (call,) = first.output
+        assert call.type in ("function_call", "custom_tool_call")
+        again: Any = [
+            {"role": "user", "content": "x"},
+            call.model_dump(by_alias=by_alias),
+            {"type": f"{call.type}_output", "call_id": call.call_id, "output": "sun"},
+        ]
+        second = await client.responses.create(model="tiny", input=again, tools=[tool])
+        assert second.output_text == "Sunny."
+
+
 async def test_the_parse_helper_gets_its_type() -> None:
     text = '{"name": "Ann", "age": 3}'
     async with serving(words(text), words(text)) as model, model.openai() as client:
