@@ -94,6 +94,17 @@ async def test_an_answer_goes_back_with_its_results() -> None:
     assert assistant.tool_calls[0].arguments == '{"path": "ä\\n", "n": [1, 2.5]}'
 
 
+async def test_a_call_can_be_sent_back_as_the_client_dumps_it() -> None:
+    async with serving(said(CALL), said("Done.")) as model, anthropic(model) as client:
+        first = await client.messages.create(model="tiny", max_tokens=9, messages=[USER], tools=[READ])
+        (call,) = first.content
+        result: Any = {"type": "tool_result", "tool_use_id": call.id, "content": "42", "toolset_name": None}
+        again: Any = [USER, {"role": "assistant", "content": [call.model_dump()]}]
+        again.append({"role": "user", "content": [result]})
+        second = await client.messages.create(model="tiny", max_tokens=9, messages=again, tools=[READ])
+    assert second.content == [TextBlock(text="Done.", type="text")]
+
+
 async def test_tokens_are_counted_and_models_listed_in_pages() -> None:
     async with serving() as model, anthropic(model) as client:
         counted = await client.messages.count_tokens(model="tiny", messages=[USER])

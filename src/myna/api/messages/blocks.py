@@ -51,6 +51,7 @@ class ToolUseBlock(_Block):
     name: ToolName
     input: dict[str, Any]
     caller: object = None
+    toolset_name: object = None
 
 
 class ThinkingBlock(_Block):
@@ -89,6 +90,7 @@ class ToolResultBlock(_Block):
         | None
     ) = None
     is_error: bool | None = None
+    toolset_name: object = None
 
 
 Block = (
