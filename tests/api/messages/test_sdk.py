@@ -98,6 +98,7 @@ async def test_a_call_can_be_sent_back_as_the_client_dumps_it() -> None:
     async with serving(said(CALL), said("Done.")) as model, anthropic(model) as client:
         first = await client.messages.create(model="tiny", max_tokens=9, messages=[USER], tools=[READ])
         (call,) = first.content
+        assert isinstance(call, ToolUseBlock)
         result: Any = {"type": "tool_result", "tool_use_id": call.id, "content": "42", "toolset_name": None}
         again: Any = [USER, {"role": "assistant", "content": [call.model_dump()]}]
         again.append({"role": "user", "content": [result]})
