@@ -129,6 +129,19 @@ async def test_a_batch_that_is_cancelled_before_it_notices_ends_as_cancelled(tmp
     assert results(server, batch) == {"a": "only"}
 
 
+async def test_a_server_that_ends_while_a_batch_is_created_leaves_it_to_others(tmp_path: Path) -> None:
+    server = Server("only", MemoryStores("memory:"), tmp_path)
+    server.start()
+    for _ in range(9):  # the one thread answers in order: by then the server waits for batches
+        await server.batches.get("ours", "batch_x")
+    await create(server, "a")
+    closing = asyncio.create_task(server.batches.aclose())
+    for _ in range(99):
+        await asyncio.sleep(0)
+    assert closing.done()
+    await server.files.aclose()
+
+
 async def create_again(server: Server, done: Batch) -> str:
     """A batch of the same input of which two lines are done, and of a third a half."""
     folder = server.files.folder

@@ -1,6 +1,7 @@
 """The batches of all projects: created, looked up and cancelled here, and run in the background."""
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from typing import Final
@@ -90,10 +91,10 @@ class Batches:
             self._changed.clear()
             while len(self._running) < _MAX_RUNNING and (batch := await self._claim()) is not None:
                 self._run(batch)
-            try:
-                await asyncio.wait_for(self._changed.wait(), _LOOK_EVERY_S)
-            except TimeoutError:
-                continue
+            # Not `wait_for`, which until Python 3.12 ignores a cancellation as the event is set.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_EVERY_S):
+                    await self._changed.wait()
 
     async def _claim(self) -> Batch | None:
         now, running = self._files.clock(), Counter(self._running.values())
