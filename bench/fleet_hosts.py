@@ -152,7 +152,9 @@ def four_hosts(folder: Path, environment: Mapping[str, str]) -> Iterator[dict[st
     joined = [f"--address={_NETWORK}.1:{PORT}"]
     engine = [*joined, "--num-cpus=3", '--resources={"engine": 3}']
     storage = {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": str(folder / "gcs")}
-    shared = {**environment, **MACHINE_ENVIRONMENT}
+    # Ray gives way to everything else on a replica's machine. These machines share processors, on which
+    # another one's start must not stop the replicas.
+    shared = {**environment, **MACHINE_ENVIRONMENT, "RAY_worker_niceness": "0"}
     hosts = {
         name: Host(name, number, {**shared, **more}, options, folder / f"{name}.log")
         for number, (name, options, more) in enumerate(

@@ -11,7 +11,7 @@ from myna.fleet.front import FleetConnection
 from myna.fleet.messages import Description
 from myna.fleet.replica import ModelFiles, Replica
 from myna.fleet.replicas import NotAnswering
-from myna.fleet.routing import Rendezvous, rank
+from myna.fleet.routing import Rendezvous, away, rank
 from myna.scheduling.admission import QueueLimits
 from myna.workers.client import WorkerClient
 from myna.workers.frames import WorkerSpec
@@ -28,11 +28,13 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 class _Chosen:
-    def __init__(self, name: str, replica: Replica) -> None:
-        self.replica = name
+    def __init__(self, name: str, replica: Replica, requests: list[ModelRequest]) -> None:
+        self.replica, self.node = name, replica.description.node
         self._replica = replica
+        self._requests = requests
 
     async def run(self, server: str, number: int, request: ModelRequest, session: str) -> None:
+        self._requests.append(request)
         await self._replica.run(server, number, request, session)
 
 
@@ -71,21 +73,28 @@ class _Stream:
 
 class LocalReplicas:
     """A `front.Replicas`. `replicas`, `others_load` (how busy they seem besides) and `hung` may change at any
-    time; `chosen` are those that were."""
+    time; `chosen` are those that were, `requests` what was sent to them."""
 
     def __init__(self) -> None:
         self.replicas: dict[str, Replica] = {}
         self.streams: dict[str, _Stream] = {}
         self.changed = asyncio.Event()
         self.chosen: list[str] = []
+        self.requests: list[ModelRequest] = []
         self.others_load: dict[str, int] = {}
         self.hung: set[str] = set()
 
     async def add(
-        self, name: str, *, weights: str = "same", is_batch_invariant: bool = True, spec: WorkerSpec = SPEC
+        self,
+        name: str,
+        *,
+        weights: str = "same",
+        is_batch_invariant: bool = True,
+        spec: WorkerSpec = SPEC,
+        node: str = "here",
     ) -> Replica:
         files = ModelFiles(weights, is_batch_invariant)
-        replica = Replica(partial(WorkerProcess, spec, ProgressLimits()), name, "here", files)
+        replica = Replica(partial(WorkerProcess, spec, ProgressLimits()), name, node, files)
         await replica.start()
         self.replicas[name] = replica
         self.changed.set()
@@ -107,11 +116,13 @@ class LocalReplicas:
             name: replica.num_running + self.others_load.get(name, 0)
             for name, replica in self.replicas.items()
         }
-        name = rank(Rendezvous(load), session, load.__getitem__, sum(load.values()), avoided, last_replica)[0]
+        nodes = {name: replica.description.node for name, replica in self.replicas.items()}
+        not_now = away(nodes, avoided)
+        name = rank(Rendezvous(load), session, load.__getitem__, sum(load.values()), not_now, last_replica)[0]
         self.chosen.append(name)
         if name in self.hung:
-            raise NotAnswering(name)
-        yield _Chosen(name, self.replicas[name])
+            raise NotAnswering(name, self.replicas[name].description.node)
+        yield _Chosen(name, self.replicas[name], self.requests)
 
     def link(self, replica: str, server: str) -> _Stream:
         if replica not in self.replicas:
@@ -128,14 +139,14 @@ class LocalReplicas:
 
 @asynccontextmanager
 async def fleet_of(
-    *names: str, is_batch_invariant: bool = True
+    *names: str, is_batch_invariant: bool = True, nodes: Sequence[str] = ()
 ) -> AsyncIterator[tuple[LocalReplicas, WorkerClient]]:
-    """So many replicas, and a client in front of them."""
+    """So many replicas, at those addresses if it matters, and a client in front of them."""
     replicas = LocalReplicas()
     client = WorkerClient(SPEC, QueueLimits(), connect=partial(FleetConnection, "m", replicas))
     try:
-        for name in names:
-            await replicas.add(name, is_batch_invariant=is_batch_invariant)
+        for name, node in zip(names, nodes or ("here",) * len(names), strict=True):
+            await replicas.add(name, is_batch_invariant=is_batch_invariant, node=node)
         await client.start()
         yield replicas, client
     finally:

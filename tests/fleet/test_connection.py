@@ -144,6 +144,24 @@ async def test_a_stream_goes_on_twice() -> None:
     assert tokens_of(events) == tokens_of(reference)
 
 
+async def test_what_goes_on_takes_its_tokens_along() -> None:
+    """Each time all that were read, so that none is generated twice."""
+    what = request("[[slow 20]] a long answer", 60)
+    tokens = tuple(fake.script(what.prompt_tokens, 60))
+    async with fleet_of("a", "b", "c") as (replicas, client):
+        stream = await client.generate(what)
+        events, read = await begin(stream), list[int]()
+        for _ in range(2):
+            await replicas.remove(running_at(replicas))
+            read.append(tokens_of(events))
+            events += [await anext(stream)]
+        events += [event async for event in stream]
+    sent = [one.output_token_ids for one in replicas.requests if isinstance(one, GenerationRequest)]
+    assert sent == [(), *((tokens[:num],) for num in read)]
+    assert 0 < read[0] < read[1] < 60
+    assert text_of(events) == script(what)
+
+
 async def test_an_engine_that_is_not_reproducible_ends_its_streams_with_an_error() -> None:
     async with fleet_of("a", "b", is_batch_invariant=False) as (replicas, client):
         stream = await client.generate(request("[[slow 5]]", 200))
@@ -212,6 +230,34 @@ async def test_a_replica_that_gives_no_place_is_avoided() -> None:
         what = request("one")
         first, second = Rendezvous("ab").walk(session_of("m", what))
         replicas.hung = {first}
+        assert text_of(await ask(client, what)) == script(what)
+        assert replicas.chosen == [first, second]
+
+
+def ordered(replicas: str, first: str = "") -> tuple[GenerationRequest, list[str]]:
+    """A request, and the order in which it tries these."""
+    for number in range(1000):
+        what = request(f"{number} question")
+        order = list(Rendezvous(replicas).walk(session_of("m", what)))
+        if order[0] == first or not first:
+            return what, order
+    raise AssertionError
+
+
+async def test_what_found_a_machine_dead_does_not_try_its_other_replicas() -> None:
+    what, (first, second, third) = ordered("abc")
+    async with fleet_of(first, second, third, nodes=("dead", "dead", "alive")) as (replicas, client):
+        replicas.hung = {first, second}
+        assert text_of(await ask(client, what)) == script(what)
+        assert replicas.chosen == [first, third]
+
+
+async def test_a_machine_whose_replica_is_heard_is_not_avoided_for_another() -> None:
+    what, (first, second, third) = ordered("abc")
+    async with fleet_of(first, second, third, nodes=("one", "one", "other")) as (replicas, client):
+        await ask(client, ordered("abc", second)[0])  # which opens the link
+        replicas.hung, replicas.others_load = {first}, {third: 3}
+        replicas.chosen.clear()
         assert text_of(await ask(client, what)) == script(what)
         assert replicas.chosen == [first, second]
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.core.requests import EmbeddingRequest, GenerationRequest
-from myna.fleet.routing import FREE_LOAD, Rendezvous, SessionAffinity, capacity, rank, session_of
+from myna.fleet.routing import FREE_LOAD, Rendezvous, SessionAffinity, away, capacity, rank, session_of
 
 NAMES = st.sets(st.text("abcdef0123456789", min_size=4, max_size=8), min_size=2, max_size=12)
 SESSIONS = [f"session {number}" for number in range(60)]
@@ -99,6 +99,14 @@ def test_what_is_avoided_comes_last_but_is_not_forgotten() -> None:
     assert rank(order, "s", idle, 0, avoided=[own]) == [other, own]
     assert rank(order, "s", idle, 0, avoided=[own, other]) == [own, other]
     assert rank(Rendezvous(), "s", idle, 0) == []
+
+
+def test_replicas_at_an_avoided_address_are_avoided_unless_no_others_are_left() -> None:
+    nodes = {"a": "1", "b": "1", "c": "2"}
+    assert away(nodes, ()) == set()
+    assert away(nodes, ("a",)) == {"a"}
+    assert away(nodes, ("a", "1", "gone")) == {"a", "b"}
+    assert away(nodes, ("a", "1", "2")) == {"a"}
 
 
 def test_the_order_is_the_same_everywhere() -> None:

@@ -19,6 +19,7 @@ from myna.scheduling.batch import NOTHING_SAMPLED, Batch, InputBatch
 from myna.scheduling.draft_model import DraftModel
 from myna.scheduling.grammar_text import grammar_text
 from myna.scheduling.scheduler import Scheduler
+from myna.scheduling.sequence import RequestEvent
 
 TOKEN_TABLE = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
 GREEDY = Sampling(temperature=0)
@@ -94,7 +95,7 @@ class Driver:
         if request.constraint is not None:
             assert self._grammars is not None
             grammar = self._grammars.compile(grammar_text(request.constraint))
-        self.scheduler.add(number, request, grammar)
+        self._take(self.scheduler.add(number, request, grammar))
         return number
 
     def step(self, prompt_tokens: int = 512) -> Batch:
@@ -127,6 +128,10 @@ class Driver:
         else:
             self.rows.append(batch.rows)
             told = self.scheduler.update(batch, sampled, scores)
+        self._take(told)
+        return batch
+
+    def _take(self, told: list[RequestEvent]) -> None:
         for number, what in told:
             heard = self.heard[number]
             assert not heard.is_ended, "nothing follows the end"
@@ -134,7 +139,6 @@ class Driver:
                 heard.error = what
             else:
                 heard.events.append(what)
-        return batch
 
     def run(self, prompt_tokens: int = 512, most_steps: int = 20_000) -> None:
         for _ in range(most_steps):

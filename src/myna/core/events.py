@@ -43,7 +43,9 @@ class TextDelta(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """Text of one choice that is safe to send: whole characters, no part of a stop string.
 
     `num_tokens` is how many tokens were generated since the choice's last event; `text` may only be empty if
-    `logprobs` is not. With `is_thought` it belongs to the model's thought before the answer.
+    `logprobs` is not. With `is_thought` it belongs to the model's thought before the answer. `token_ids`, if
+    the request asked for them, are the choice's next tokens, but none while log-probabilities are held back:
+    nothing of these tokens is then still to come but text that later tokens decide about.
     """
 
     choice: int
@@ -51,18 +53,20 @@ class TextDelta(msgspec.Struct, frozen=True, array_like=True, tag=1):
     num_tokens: int
     logprobs: tuple[TokenLogprob, ...] = ()
     is_thought: bool = False
+    token_ids: tuple[int, ...] = ()
 
 
 class ChoiceDone(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """A choice ended. `num_tokens` counts the tokens since its last event, which produced no text (an
     end-of-text token, a stop string). `completion_tokens` is the choice's total, `stop` the stop string that
-    ended it, if one did."""
+    ended it, if one did. `token_ids` are those that no `TextDelta` had, if the request asked for them."""
 
     choice: int
     reason: FinishReason
     num_tokens: int
     completion_tokens: int
     stop: str = ""
+    token_ids: tuple[int, ...] = ()
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=3):

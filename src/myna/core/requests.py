@@ -83,7 +83,10 @@ class GenerationRequest(msgspec.Struct, frozen=True, array_like=True, tag=0):
     `thought`. A `thought` may precede the answer and counts toward `max_tokens`; `stop`, log-probabilities
     and the constraint only apply after its end. `session` is the same for all turns of a conversation, so
     that a fleet can send them where the prefix is cached; "" if there is none. `adapter` is the LoRA adapter
-    that the model runs with, one of its `ModelInfo.adapters`; "" for none."""
+    that the model runs with, one of its `ModelInfo.adapters`; "" for none. With `return_token_ids`, events
+    have the ids of their tokens. `output_token_ids` are those of an earlier run of the same request, by
+    choice: the events are the same from the answer's beginning on, but these tokens needn't be generated
+    again, and the values of their log-probabilities are void."""
 
     id: str
     prompt_tokens: tuple[int, ...]
@@ -107,6 +110,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, array_like=True, tag=0):
     calls: CallMarks = NO_CALLS
     session: str = ""
     adapter: str = ""
+    return_token_ids: bool = False
+    output_token_ids: tuple[tuple[int, ...], ...] = ()
 
     @property
     def num_prompt_tokens(self) -> int:

@@ -62,6 +62,7 @@ class ChoiceOutput:
         "_thought",
         "_thought_marks",
         "_undecided_logprobs",
+        "_unreported",
         "answer",
         "grammar",
         "index",
@@ -103,11 +104,15 @@ class ChoiceOutput:
         self._num_reported_logprobs = 0
         self._held_logprobs: list[TokenLogprob] = []  # of the answer's tokens that have not been shown
         self._undecided_logprobs = deque[TokenLogprob]()  # of those that may belong to a thought
+        # The tokens whose ids no event had; None: no event has any.
+        self._unreported: list[int] | None = [] if request.return_token_ids else None
 
     def push(self, token: int, logprobs: SampledLogprobs | None) -> Sequence[TextDelta]:
         """Add the next token; return the text that can be shown now, including text held back before. Sets
         `reason` if the token ends the choice."""
         self.num_tokens += 1
+        if self._unreported is not None:
+            self._unreported.append(token)
         if self.answer is not None:
             self.answer.append(token)
         is_end = token in self._end_tokens
@@ -153,6 +158,7 @@ class ChoiceOutput:
                 self.num_tokens - self._num_reported,
                 self.num_tokens,
                 self._text.stop,
+                tuple(self._unreported or ()),
             )
         )
         return events
@@ -163,9 +169,10 @@ class ChoiceOutput:
         data = self._shown_pieces[token]
         if not data and self._pieces[token] in self._thought_marks:
             data = self._pieces[token]  # a control token that is, or is part of, a mark
-        if shown := thought.push(data):
+        shown, text = thought.push(data), self._take_answer(thought)
+        if shown:
             deltas.append(self._thought_delta(shown))
-        if text := self._take_answer(thought):
+        if text:
             deltas.append(self._delta(text))
         if thought.is_over:
             self._thought = None
@@ -196,7 +203,7 @@ class ChoiceOutput:
 
     def _thought_delta(self, text: str) -> TextDelta:
         num_new, self._num_reported = self.num_tokens - self._num_reported, self.num_tokens
-        return TextDelta(self.index, text, num_new, is_thought=True)
+        return TextDelta(self.index, text, num_new, is_thought=True, token_ids=self._take_token_ids())
 
     def _delta(self, text: str, *, is_last: bool = False) -> TextDelta:
         """A delta with the log-probabilities of the tokens whose text has been shown; of all tokens, if
@@ -204,9 +211,17 @@ class ChoiceOutput:
         num_new, self._num_reported = self.num_tokens - self._num_reported, self.num_tokens
         held = self._held_logprobs
         if not held:
-            return TextDelta(self.index, text, num_new)
+            return TextDelta(self.index, text, num_new, token_ids=self._take_token_ids())
         num_ready = len(held) if is_last else self._text.num_shown - self._num_reported_logprobs
         ready = tuple(held[:num_ready])
         del held[:num_ready]
         self._num_reported_logprobs += len(ready)
-        return TextDelta(self.index, text, num_new, ready)
+        return TextDelta(self.index, text, num_new, ready, token_ids=self._take_token_ids())
+
+    def _take_token_ids(self) -> tuple[int, ...]:
+        """The ids to report. A run that begins with them can't know log-probabilities that are held back."""
+        if not self._unreported or self._held_logprobs or self._undecided_logprobs:
+            return ()
+        token_ids = tuple(self._unreported)
+        self._unreported.clear()
+        return token_ids

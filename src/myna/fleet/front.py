@@ -93,7 +93,7 @@ class FleetConnection:
                 try:
                     link = await self.links.get(chosen.replica)
                 except Exception as exc:
-                    self.links.avoid(chosen.replica, exc)
+                    self.links.avoid(chosen.replica, chosen.node, exc)
                     return False
                 if command.identity not in ("", link.description.identity):
                     self._on_message(Interrupted([command.number], ""))  # ends it with an error
@@ -107,14 +107,14 @@ class FleetConnection:
                 link.numbers.pop(run, None)
             raise
         except NotAnswering as exc:
-            self.links.avoid(exc.replica, exc)
+            self.links.avoid(exc.replica, exc.node, exc)
             return False
         except Exception as exc:
             if link is None:
                 _log.warning("no replica of %s can be reached: %s", self._model, exc)
                 return False
             if link.numbers.pop(run, None) is not None:  # else its end has arrived, or the link broke first
-                self.links.avoid(link.description.replica, exc)
+                self.links.avoid(link.description.replica, link.description.node, exc)
                 self._on_message(Interrupted([command.number], link.description.identity))
         return True
 

@@ -5,7 +5,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from myna.core.events import Done, PromptDone
 from myna.core.stats import ReplicaStats
@@ -54,6 +54,13 @@ class Link:
         return RESUME_S if self.description.identity else SILENCE_S
 
 
+class _Avoided(NamedTuple):
+    """The address of a replica's machine, and until when it is avoided."""
+
+    node: str
+    until: float
+
+
 # Called with the requests that ran at a replica whose link broke.
 OnBroken = Callable[[Link, Sequence[int]], None]
 
@@ -67,8 +74,8 @@ class Links:
         self._on_message = on_message
         self._on_broken = on_broken
         self._links: dict[str, asyncio.Future[Link]] = {}
-        self._avoided: dict[str, float] = {}
-        self._late: list[str] = []
+        self._avoided: dict[str, _Avoided] = {}
+        self._late: dict[str, str] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self.affinity: Final = SessionAffinity(_MAX_SESSIONS)
         self.server: Final = secrets.token_hex(8)
@@ -92,18 +99,23 @@ class Links:
             future.add_done_callback(lambda done: self._forget_failed(replica, done))
         return await asyncio.shield(future)
 
-    def avoid(self, replica: str, reason: object) -> None:
+    def avoid(self, replica: str, node: str, reason: object) -> None:
         """Use that replica only if there is no other, for some time."""
         _log.warning("the replica %s of %s is avoided: %s", replica, self._model, reason)
-        self._avoided[replica] = time.monotonic() + _AVOID_S
+        self._avoided[replica] = _Avoided(node, time.monotonic() + _AVOID_S)
 
     def avoided(self) -> list[str]:
-        """Also those that are late, before their links count as dead: what ran at one replica of a machine
-        that died must not go to the next one there."""
+        """Also those that are late, before their links count as dead, and the addresses of all their machines
+        from which nothing is heard: what ran at one replica of a machine that died must not go to the next
+        one there."""
         now = time.monotonic()
-        for replica in [one for one, until in self._avoided.items() if until < now]:
+        for replica in [one for one, (_, until) in self._avoided.items() if until < now]:
             del self._avoided[replica]
-        return [*self._avoided, *self._late]
+        nodes = {node for node, _ in self._avoided.values()} | {*self._late.values()}
+        if nodes:
+            described = [link.description for link in self.opened()]
+            nodes -= {one.node for one in described if one.replica not in self._late}
+        return [*self._avoided, *self._late, *sorted(nodes)]
 
     async def aclose(self) -> None:
         for link in self.opened():
@@ -197,7 +209,7 @@ class Links:
         numbers = sorted(link.numbers.values())
         link.numbers.clear()
         if numbers or reason == _SILENT:
-            self.avoid(link.description.replica, f"the link broke: {reason}")
+            self.avoid(link.description.replica, link.description.node, f"the link broke: {reason}")
         if numbers:
             self._on_broken(link, numbers)
 
@@ -210,7 +222,11 @@ class Links:
             # A server that was held up itself has not read yet what has arrived.
             heard_until = min(now, before + LOOK_S)
             opened = self.opened()
-            self._late = [link.description.replica for link in opened if heard_until - link.heard_at > LATE_S]
+            self._late = {
+                link.description.replica: link.description.node
+                for link in opened
+                if heard_until - link.heard_at > LATE_S
+            }
             for link in opened:
                 if heard_until - link.heard_at > link.patience_s:
                     self._break(link, _SILENT)

@@ -11,9 +11,10 @@ from myna.fleet.messages import Description
 class NotAnswering(Exception):
     """The replica that was chosen doesn't say whether it has a place: it hangs, or the network is cut."""
 
-    def __init__(self, replica: str) -> None:
+    def __init__(self, replica: str, node: str) -> None:
         super().__init__(f"the replica {replica} doesn't answer")
         self.replica = replica
+        self.node = node
 
 
 class LinkStream(Protocol):
@@ -30,6 +31,11 @@ class ReservedReplica(Protocol):
     @property
     def replica(self) -> str: ...
 
+    @property
+    def node(self) -> str:
+        """Its machine's address."""
+        ...
+
     async def run(self, server: str, number: int, request: ModelRequest, session: str) -> None:
         """`Replica.run`. When it is cancelled, so is the request."""
         ...
@@ -41,7 +47,8 @@ class Replicas(Protocol):
     def choose(
         self, session: str, avoided: Sequence[str], last_replica: str
     ) -> AbstractAsyncContextManager[ReservedReplica]:
-        """Wait for a place at the replica that suits the session best; it last ran at `last_replica`. Raises
+        """Wait for a place at the replica that suits the session best; it last ran at `last_replica`. `avoided`
+        are replicas, and addresses of machines, to use only if there are no others. Raises
         `NotAnswering`."""
         ...
 

@@ -4,7 +4,7 @@ The less busy of two for a session that is new (Mitzenmacher, 2001), where it ra
 bounded loads (Mirrokni, Thorup and Zadimoghaddam, 2018). Pure: no Ray, no clock."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from heapq import heapify, heappop
 from itertools import islice
@@ -90,6 +90,16 @@ def capacity(num_running: int, num_replicas: int) -> int:
     requests, a third would leave its cached prefix for nothing."""
     mean = (num_running + 1) / max(1, num_replicas)
     return max(FREE_LOAD, math.ceil(LOAD_FACTOR * mean + 2 * math.sqrt(mean)))
+
+
+def away(nodes: Mapping[str, str], avoided: Collection[str]) -> set[str]:
+    """The replicas to be avoided; `nodes` are the addresses of their machines. Those that are named, and
+    those at an address that is, unless no others are left."""
+    if not avoided:
+        return set()
+    named = {one for one in nodes if one in avoided}
+    found = named | {one for one, node in nodes.items() if node in avoided}
+    return found if len(found) < len(nodes) else named
 
 
 def rank(

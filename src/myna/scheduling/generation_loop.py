@@ -13,7 +13,7 @@ import numpy as np
 from myna.core.errors import MynaError
 from myna.core.requests import GenerationRequest, ModelRequest
 from myna.core.stats import SchedulerStats
-from myna.decoding.grammar import Grammars
+from myna.decoding.grammar import Grammar, Grammars
 from myna.decoding.sampling import Sampled, sample, score
 from myna.decoding.sampling_batch import Bitmask
 from myna.decoding.token_table import TokenTable
@@ -135,7 +135,7 @@ class GenerationLoop(Loop):
     def _compile(self, number: int, request: GenerationRequest) -> None:
         """A constraint is compiled in another thread, too."""
         if request.constraint is None:
-            self._scheduler.add(number, request)
+            self._schedule(number, request)
             return
         self._compiling.add(number)
         self._compiler.submit(
@@ -156,7 +156,11 @@ class GenerationLoop(Loop):
         if isinstance(command.grammar, MynaError):
             self._sink.events([RequestEvent(command.number, command.grammar)])
         else:
-            self._scheduler.add(command.number, command.request, command.grammar)
+            self._schedule(command.number, command.request, command.grammar)
+
+    def _schedule(self, number: int, request: GenerationRequest, grammar: Grammar | None = None) -> None:
+        if events := self._scheduler.add(number, request, grammar):
+            self._sink.events(events)
 
     def _step(self) -> list[RequestEvent]:
         """schedule, forward, sample, update."""

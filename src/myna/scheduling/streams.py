@@ -145,4 +145,5 @@ def _joined(run: list[TextDelta]) -> TextDelta:
         text="".join(delta.text for delta in run),
         num_tokens=sum(delta.num_tokens for delta in run),
         logprobs=tuple(logprob for delta in run for logprob in delta.logprobs),
+        token_ids=tuple(token for delta in run for token in delta.token_ids),
     )

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
+import msgspec
+
 from myna.core.errors import EngineDead
 from myna.core.events import Done, Event, PromptDone
 from myna.core.generator import ModelInfo
-from myna.core.requests import ModelRequest
+from myna.core.requests import GenerationRequest, ModelRequest
 from myna.core.translatable import N_
 from myna.scheduling.admission import Admission, QueueLimits
 from myna.scheduling.resuming import Diverged, SentEvents
@@ -53,7 +55,9 @@ class RequestTable:
         """Admit a request. Raises as `Admission.admit` does."""
         self._admission.admit(request, info)
         self._last_number = number = self._last_number + 1
-        sent = SentEvents() if self._resumes and not request.is_collected else None
+        sent = None
+        if self._resumes and isinstance(request, GenerationRequest) and not request.is_collected:
+            sent, request = SentEvents(), msgspec.structs.replace(request, return_token_ids=True)
         stream = RequestStream(lambda: self._abort(number), is_held=request.is_collected, sent=sent)
         entry = self.entries[number] = PendingRequest(request, stream)
         return number, entry
@@ -96,8 +100,10 @@ class RequestTable:
                 self._end(number, error)
                 continue
             entry.stream.rewind()
-            if entry.stream.is_text_read:
+            sent, request = entry.stream.sent, entry.request
+            if entry.stream.is_text_read and sent is not None and isinstance(request, GenerationRequest):
                 entry.identity = identity
+                entry.request = msgspec.structs.replace(request, output_token_ids=sent.token_ids())
             again.append(number)
         return again
 

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -274,6 +275,16 @@ def test_what_could_not_be_started_is_tried_again(
     cluster.deploy({"late": config}, {"late": spec})
     assert cluster._deployed("late").version == started  # nothing is replaced
     cluster.remove("late")
+
+
+def test_nothing_asks_the_head_in_an_endless_loop_while_it_is_away(cluster: Any) -> None:
+    from ray._private.worker import global_worker, listen_error_messages
+
+    polls = iter(((None, None), (None, None)))  # what Ray's subscriber returns at once without a head
+    subscriber = SimpleNamespace(subscribe=lambda: None, poll=lambda: next(polls))
+    asking = SimpleNamespace(gcs_error_subscriber=subscriber, current_job_id=global_worker.current_job_id)
+    listen_error_messages(asking, global_worker.threads_stopped)
+    assert global_worker.listener_thread.name == "ray_listen_error_messages"
 
 
 def test_a_machine_that_is_not_there_is_not_drained(cluster: Any) -> None:

@@ -20,7 +20,14 @@ def router(calls: dict[str, int], links: int = 0) -> Any:
     from myna.fleet.on_ray.router import PrefixRouter
 
     made: Any = object.__new__(PrefixRouter)
-    made._by_name = {name: SimpleNamespace(replica_id=name, routing_stats={"links": links}) for name in "abc"}
+    made._by_name = {
+        name: SimpleNamespace(
+            replica_id=name,
+            routing_stats={"links": links},
+            _replica_info=SimpleNamespace(node_ip=f"10.0.0.{number // 2}"),  # two on the first machine
+        )
+        for number, name in enumerate(ORDER)
+    }
     made._order = Rendezvous("abc")
     made.__dict__["_replica_queue_len_cache"] = calls
     return made
@@ -36,13 +43,8 @@ def pending(wanted: str, choice: Any = None) -> Any:
 
 
 async def chosen(made: Any, wanted: str) -> list[str]:
-    from myna.fleet.on_ray.replica_choice import ReplicaChoice
-
-    choice = ReplicaChoice()
-    ranks = await made.choose_replicas(list(made._by_name.values()), pending(wanted, choice))
-    names = [one.replica_id for rank in ranks for one in rank]
-    assert choice.replica in ("", *names[:1])
-    return names
+    ranks = await made.choose_replicas(list(made._by_name.values()), pending(wanted))
+    return [one.replica_id for rank in ranks for one in rank]
 
 
 async def test_a_session_goes_home_and_what_is_avoided_comes_last() -> None:
@@ -52,9 +54,28 @@ async def test_a_session_goes_home_and_what_is_avoided_comes_last() -> None:
     assert await chosen(router({}), session_id("s", "", [])) == [first, second, third]
     assert await chosen(router({}), session_id("s", third, [])) == [third, first, second]
     assert await chosen(router({}), session_id("s", third, [third])) == [first, second, third]
+    assert (await chosen(router({}), session_id("s", first, [first, "10.0.0.0"])))[0] == third
     assert await chosen(router({}), pinned(second)) == [second]
     assert await chosen(router({}), pinned("gone")) == []
     assert len(await chosen(router({}), "")) == 3  # a call that may go anywhere
+
+
+async def test_the_caller_learns_which_replica_ray_asks() -> None:
+    """Not the first in the order, if that doesn't say how much it runs."""
+    from myna.fleet.on_ray.replica_choice import ReplicaChoice
+
+    made, choice = router({}), ReplicaChoice()
+    request = pending("s", choice)
+    request.created_at = 0.0
+    made._pending_requests_by_id = {"request": request}
+    made._cancel_routing_task_for_pending_request = made._record_queue_wait_time = lambda _: None
+    made._remove_pending_request_from_indices = lambda _: None
+    second = made._by_name[ORDER[1]]
+    second.replica_id = SimpleNamespace(unique_id=ORDER[1])
+    made._fulfill_next_pending_request(second, request.metadata)
+    assert (choice.replica, choice.node) == (ORDER[1], "10.0.0.0")
+    assert choice.chosen_at
+    assert request.future.result() is second
 
 
 async def test_links_do_not_count_as_load() -> None:

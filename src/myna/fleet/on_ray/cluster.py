@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import ray
 from ray import serve
+from ray._private import worker as _worker
 from ray.serve.context import _get_global_client
 
 from myna.core.errors import OperatorError
@@ -46,6 +47,9 @@ def connect(address: str) -> None:
         raise OperatorError(
             N_("The Ray cluster at {address} can't be reached: {reason}", address=address, reason=_line(exc))
         ) from exc
+    # Ray's thread that prints errors of the cluster asks for the next one in an endless loop while the head
+    # is away, which takes a core and the interpreter from everything else. This ends it when it wakes up.
+    _worker.global_worker.threads_stopped.set()
 
 
 def deploy(models: Mapping[str, FleetModelConfig], specs: Mapping[str, ReplicaSpec]) -> None:

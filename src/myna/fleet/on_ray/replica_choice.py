@@ -3,8 +3,8 @@ classes would not be the caller's."""
 
 
 class ReplicaChoice:
-    """Passed to `choose_replica`: the router writes there which replica it chose and when. Ray only returns
-    after that replica has answered."""
+    """Passed to `choose_replica`: the router writes there which replica it chose, at which address, and when.
+    Ray only returns after that replica has answered."""
 
-    replica = ""
+    replica = node = ""
     chosen_at = 0.0

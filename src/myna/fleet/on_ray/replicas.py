@@ -27,6 +27,7 @@ class _Chosen:
         self._handle = handle
         self._selection = selection
         self.replica: str = selection.replica_id
+        self.node: str = selection.node_ip
 
     async def run(self, server: str, number: int, request: ModelRequest, session: str) -> None:
         data = _encoder.encode(request)
@@ -84,7 +85,7 @@ async def _answered(choosing: asyncio.Task[Any], choice: ReplicaChoice) -> Any:
         while not choosing.done():
             await asyncio.wait((choosing,), timeout=LOOK_S)
             if not choosing.done() and choice.replica and time.monotonic() - choice.chosen_at > ANSWER_S:
-                raise NotAnswering(choice.replica)
+                raise NotAnswering(choice.replica, choice.node)
         return choosing.result()
     finally:
         choosing.cancel()

@@ -12,15 +12,15 @@ from ray.serve.experimental.consistent_hash_router import ConsistentHashRouter
 
 from myna.fleet.on_ray.replica_choice import ReplicaChoice
 from myna.fleet.on_ray.scaling import LINKS
-from myna.fleet.routing import Rendezvous, rank
+from myna.fleet.routing import Rendezvous, away, rank
 
 _PINNED = "replica:"
 _UNKNOWN = "-"
 
 
 def session_id(session: str, last_replica: str, avoided: Sequence[str]) -> str:
-    """What the router reads: the session, where it ran last, and the replicas to use only if there are no
-    others."""
+    """What the router reads: the session, where it ran last, and the replicas and addresses of machines to
+    use only if there are no others."""
     return " ".join((session, last_replica or _UNKNOWN, *avoided))
 
 
@@ -54,12 +54,24 @@ class PrefixRouter(ConsistentHashRouter):  # type: ignore[misc]  # Ray is not in
             return [[replica]] if replica is not None else []
         session, last_replica, *avoided = wanted.split(" ") if " " in wanted else (wanted, _UNKNOWN)
         loads = {name: self._load(replica) for name, replica in self._by_name.items()}
-        names = rank(self._order, session, loads.__getitem__, sum(loads.values()), avoided, last_replica)
-        if pending_request.args and isinstance(choice := pending_request.args[0], ReplicaChoice):
-            choice.replica, choice.chosen_at = names[0], time.monotonic()
+        not_now = away({name: _node(replica) for name, replica in self._by_name.items()}, avoided)
+        names = rank(self._order, session, loads.__getitem__, sum(loads.values()), not_now, last_replica)
         return [[self._by_name[name]] for name in names]
+
+    def _fulfill_next_pending_request(self, replica: Any, request_metadata: Any | None = None) -> None:
+        """Ray has made up its mind: the first in the order may be full, or not say how much it runs."""
+        request = self._get_pending_request_matching_internal_request_id(request_metadata)
+        if request is not None and request.args and isinstance(choice := request.args[0], ReplicaChoice):
+            choice.replica, choice.node = replica.replica_id.unique_id, _node(replica)
+            choice.chosen_at = time.monotonic()
+        super()._fulfill_next_pending_request(replica, request_metadata)
 
     def _load(self, replica: Any) -> int:
         """The requests of all servers at that replica, as far as is known. Ray counts links as requests."""
         num_calls = self.replica_queue_len_cache.get(replica.replica_id) or 0
         return max(0, num_calls - int(replica.routing_stats.get(LINKS, 0)))
+
+
+def _node(replica: Any) -> str:
+    """The address of its machine."""
+    return str(replica._replica_info.node_ip)
