@@ -47,8 +47,8 @@ class Replicas(Protocol):
     def choose(
         self, session: str, avoided: Sequence[str], last_replica: str
     ) -> AbstractAsyncContextManager[ReservedReplica]:
-        """Wait for a place at the replica that suits the session best; it last ran at `last_replica`. `avoided`
-        are replicas, and addresses of machines, to use only if there are no others. Raises
+        """Wait for a place at the replica that suits the session best; it last ran at `last_replica`. The
+        `avoided` are replicas, and addresses of machines, to use only if there are no others. Raises
         `NotAnswering`."""
         ...
 
