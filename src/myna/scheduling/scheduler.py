@@ -6,7 +6,6 @@ from typing import Final
 from myna.core.errors import ConstraintTooComplex, GenerationFailed, MynaError
 from myna.core.events import Event
 from myna.core.requests import GenerationRequest
-from myna.decoding.choice_output import SampledLogprobs
 from myna.decoding.grammar import Grammar
 from myna.decoding.output_processor import RequestOutput
 from myna.decoding.sampling import RowStatus, Sampled
@@ -52,11 +51,18 @@ class Scheduler:
         )
         group.candidates = [Sequence(group, output) for output in group.output.choices]
         self._num_added += 1
-        self._groups[number] = group
-        if any(request.output_token_ids):
-            return self._resume(group)
-        self.queues.waiting.push(group.candidates[0])
-        return []
+        events: list[Event] = []
+        waiting = group.candidates[:1]
+        if any(request.output_token_ids):  # each candidate waits for its KV, like preempted ones
+            events = group.resume()
+            waiting = [sequence for sequence in group.candidates if sequence.output.reason is None]
+        for sequence in waiting:
+            self.queues.waiting.push(sequence)
+        if waiting:
+            self._groups[number] = group
+        else:
+            group.candidates = []  # breaks the reference cycle
+        return [RequestEvent(number, event) for event in events]
 
     def abort(self, number: int) -> None:
         """Drop the request now; what it computed may be reused. Unknown numbers are ignored."""
@@ -120,26 +126,6 @@ class Scheduler:
         group = batch.sequences[0].group
         self._drop(group)
         return [RequestEvent(group.number, GenerationFailed(f"The engine failed on this request: {error}"))]
-
-    def _resume(self, group: SequenceGroup) -> list[RequestEvent]:
-        """Put the request's sequences into the state that the tokens of its earlier run lead to. They then
-        wait like preempted ones, for their KV."""
-        request, output = group.request, group.output
-        events: list[Event] = [output.prompt_done(0)]
-        group.is_prompt_done = True
-        unknown = None if output.num_logprobs is None else SampledLogprobs(0.0)
-        for sequence, tokens in zip(group.candidates, request.output_token_ids, strict=False):
-            for token in tokens:
-                sequence.tokens.append(token)
-                sequence.sampling.accept(token)
-                events += output.push(sequence.choice, token, unknown)
-        if output.is_finished:
-            del self._groups[group.number]
-            group.candidates = []
-        for sequence in group.candidates:
-            if sequence.output.reason is None:
-                self.queues.waiting.push(sequence)
-        return [RequestEvent(group.number, event) for event in events]
 
     def _fill(
         self,

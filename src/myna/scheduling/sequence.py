@@ -8,7 +8,7 @@ from typing import NamedTuple
 from myna.core.errors import MynaError
 from myna.core.events import Event
 from myna.core.requests import GenerationRequest
-from myna.decoding.choice_output import ChoiceOutput
+from myna.decoding.choice_output import ChoiceOutput, SampledLogprobs
 from myna.decoding.output_processor import RequestOutput
 from myna.decoding.sampling import ChoiceSampling, RequestSampling
 from myna.scheduling.ngram import NgramProposer, Ngrams
@@ -61,6 +61,19 @@ class SequenceGroup:
             end_tokens=self.output.end_tokens,
             min_tokens=request.min_tokens,
         )
+
+    def resume(self) -> list[Event]:
+        """Put the candidates into the state after the tokens of the request's earlier run. Returns the events
+        of these tokens."""
+        self.is_prompt_done = True
+        events: list[Event] = [self.output.prompt_done(0)]
+        unknown = None if self.output.num_logprobs is None else SampledLogprobs(0.0)
+        for sequence, tokens in zip(self.candidates, self.request.output_token_ids, strict=False):
+            for token in tokens:
+                sequence.tokens.append(token)
+                sequence.sampling.accept(token)
+                events += self.output.push(sequence.choice, token, unknown)
+        return events
 
 
 class Sequence:

@@ -16,13 +16,21 @@ pytestmark = [
 ORDER = list(Rendezvous("abc").walk("s"))
 
 
+class _Id(str):
+    """Ray's has an attribute."""
+
+    @property
+    def unique_id(self) -> str:
+        return str(self)
+
+
 def router(calls: dict[str, int], links: int = 0) -> Any:
     from myna.fleet.on_ray.router import PrefixRouter
 
     made: Any = object.__new__(PrefixRouter)
     made._by_name = {
         name: SimpleNamespace(
-            replica_id=name,
+            replica_id=_Id(name),
             routing_stats={"links": links},
             _replica_info=SimpleNamespace(node_ip=f"10.0.0.{number // 2}"),  # two on the first machine
         )
@@ -43,8 +51,13 @@ def pending(wanted: str, choice: Any = None) -> Any:
 
 
 async def chosen(made: Any, wanted: str) -> list[str]:
-    ranks = await made.choose_replicas(list(made._by_name.values()), pending(wanted))
-    return [one.replica_id for rank in ranks for one in rank]
+    from myna.fleet.on_ray.replica_choice import ReplicaChoice
+
+    choice = ReplicaChoice()
+    ranks = await made.choose_replicas(list(made._by_name.values()), pending(wanted, choice))
+    names: list[str] = [one.replica_id.unique_id for rank in ranks for one in rank]
+    assert choice.replica in ("", *names[:1])
+    return names
 
 
 async def test_a_session_goes_home_and_what_is_avoided_comes_last() -> None:
@@ -71,7 +84,6 @@ async def test_the_caller_learns_which_replica_ray_asks() -> None:
     made._cancel_routing_task_for_pending_request = made._record_queue_wait_time = lambda _: None
     made._remove_pending_request_from_indices = lambda _: None
     second = made._by_name[ORDER[1]]
-    second.replica_id = SimpleNamespace(unique_id=ORDER[1])
     made._fulfill_next_pending_request(second, request.metadata)
     assert (choice.replica, choice.node) == (ORDER[1], "10.0.0.0")
     assert choice.chosen_at

@@ -56,15 +56,20 @@ class PrefixRouter(ConsistentHashRouter):  # type: ignore[misc]  # Ray is not in
         loads = {name: self._load(replica) for name, replica in self._by_name.items()}
         not_now = away({name: _node(replica) for name, replica in self._by_name.items()}, avoided)
         names = rank(self._order, session, loads.__getitem__, sum(loads.values()), not_now, last_replica)
+        self._report(pending_request, self._by_name[names[0]])
         return [[self._by_name[name]] for name in names]
 
     def _fulfill_next_pending_request(self, replica: Any, request_metadata: Any | None = None) -> None:
         """Ray has made up its mind: the first in the order may be full, or not say how much it runs."""
-        request = self._get_pending_request_matching_internal_request_id(request_metadata)
+        self._report(self._get_pending_request_matching_internal_request_id(request_metadata), replica)
+        super()._fulfill_next_pending_request(replica, request_metadata)
+
+    @staticmethod
+    def _report(request: Any | None, replica: Any) -> None:
+        """Write that replica in the request's `ReplicaChoice`, if it has one."""
         if request is not None and request.args and isinstance(choice := request.args[0], ReplicaChoice):
             choice.replica, choice.node = replica.replica_id.unique_id, _node(replica)
             choice.chosen_at = time.monotonic()
-        super()._fulfill_next_pending_request(replica, request_metadata)
 
     def _load(self, replica: Any) -> int:
         """The requests of all servers at that replica, as far as is known. Ray counts links as requests."""
