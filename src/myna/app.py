@@ -13,7 +13,7 @@ from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route, Router
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -29,6 +29,7 @@ from myna.http.middleware import (
 from myna.http.origin import AllowedSources, SourceCheck
 from myna.http.record import RequestRecord
 from myna.http.root_path import RootPath
+from myna.http.router import PathTable
 from myna.http.server import DEFAULT_CONNECTIONS, KEEP_ALIVE_S, Server, server_config
 from myna.http.tls import Certificate
 from myna.request.context import Endpoint, routes
@@ -97,7 +98,7 @@ def create_app(
     services.background_runs.track = tracker.track
     app = App(_unknown_path, _unknown_path, tracker, options)
     endpoints: list[Endpoint] = [endpoint for name in families for endpoint in import_module(name).ENDPOINTS]
-    router = Router(
+    router = PathTable(
         [
             *_probes(services, tracker),
             *routes(endpoints, services),
@@ -107,7 +108,6 @@ def create_app(
                 redeem=services.sign_in_codes.redeem if services.sign_in_codes else lambda code: None,
             ),
         ],
-        redirect_slashes=False,
         default=_unknown_path,
         lifespan=partial(_lifespan, services, app),
     )

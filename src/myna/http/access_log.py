@@ -26,8 +26,21 @@ def log_request(scope: Scope, record: RequestRecord) -> None:
     level = logging.DEBUG if is_quiet else logging.INFO
     if log.isEnabledFor(level):
         fields = request_fields(scope, record)
-        text = " ".join(f"{key}={value}" for key, value in fields.items() if value not in ("", None))
-        log.log(level, "%s", text, extra={_FIELDS: fields})
+        # Not `log.log`, which looks for its caller; and the thread that writes the log makes the text.
+        line = log.makeRecord(log.name, level, __file__, 0, _Line(fields), (), None, extra={_FIELDS: fields})
+        log.handle(line)
+
+
+class _Line:
+    """The fields as text."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[str, object]) -> None:
+        self._fields = fields
+
+    def __str__(self) -> str:
+        return " ".join(f"{key}={value}" for key, value in self._fields.items() if value not in ("", None))
 
 
 def record_failure(record: RequestRecord, exc: BaseException) -> None:

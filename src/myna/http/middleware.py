@@ -10,14 +10,13 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from myna.core.errors import InvalidRequest, Overloaded
 from myna.http.access_log import log_request, record_failure
-from myna.http.record import RequestRecord, attached_record, header_value, record_of
+from myna.http.record import RequestRecord, attached_record, header_value, record_of, request_header
 from myna.wire import anthropic
 from myna.wire.errors import error_response, error_row
 
@@ -100,7 +99,7 @@ def _failed(exc: Exception, record: RequestRecord) -> Response:
 
 def read_client_request_id(scope: Scope, record: RequestRecord) -> None:
     """Store the client's own id of its request for the log; like OpenAI, accept only short ASCII."""
-    value = Headers(scope=scope).get("x-client-request-id", "")
+    value = request_header(scope, b"x-client-request-id")
     if len(value) > _MAX_CLIENT_REQUEST_ID or not value.isascii():
         raise InvalidRequest(
             f"Invalid 'X-Client-Request-Id' header: expected ASCII text of at most "

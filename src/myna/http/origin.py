@@ -15,7 +15,9 @@ from myna.http.record import record_of
 from myna.wire.errors import ForbiddenSource, MalformedHttp
 
 # Fields that must not be repeated: which one counts would depend on who reads them.
-_SINGLE_FIELDS: Final = ("host", "origin", "authorization", "x-api-key", "content-type", "content-encoding")
+_SINGLE_FIELDS: Final = frozenset(
+    (b"host", b"origin", b"authorization", b"x-api-key", b"content-type", b"content-encoding")
+)
 _HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^][:@/?#\\\s]*))(?::[0-9]*)?")
 # No site has an address in this domain: it is always the same machine (RFC 6761).
 _LOCAL_NAMES: Final = "*.localhost"
@@ -34,6 +36,8 @@ class AllowedSources:
     asks_for_key: bool = False
 
     def admits_host(self, host: str) -> bool:
+        if host in self.hosts:  # nearly always
+            return True
         names = {name.lower() for name in self.hosts}
         if not names or "*" in names or host in names:
             return True
@@ -65,18 +69,22 @@ class SourceCheck:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        host = _checked_host(headers)
-        if "host" not in headers and scope["http_version"] != "1.0":
+        single = _single_fields(scope)
+        host = str(single.get(b"host", b""), "latin-1")
+        name = _parsed_host(host)
+        if name is None:
+            raise MalformedHttp("The request's Host header is not a host name with an optional port.")
+        if b"host" not in single and scope["http_version"] != "1.0":
             raise MalformedHttp("The request has no Host header.")
-        if not self._sources().admits_host(host_name(host)):
+        if not self._sources().admits_host(name):
             raise ForbiddenSource(
                 f"This server does not accept the host {host!r}. "
                 "If that is its name, add it to the setting allowed_hosts."
             )
-        origin = headers.get("origin")
-        if origin is not None and not await self._admit(scope, receive, send, origin, host, headers):
-            return
+        if b"origin" in single:
+            origin = str(single[b"origin"], "latin-1")
+            if not await self._admit(scope, receive, send, origin, host, Headers(scope=scope)):
+                return
         await self._app(scope, receive, send)
 
     async def _admit(
@@ -109,16 +117,15 @@ class SourceCheck:
         return True
 
 
-def _checked_host(headers: Headers) -> str:
-    """The Host header. Raises `MalformedHttp` if it isn't one, or if a field that must be single is
-    repeated."""
-    for name in _SINGLE_FIELDS:
-        if len(headers.getlist(name)) > 1:
-            raise MalformedHttp(f"The request has more than one {name.title()} header.")
-    host = headers.get("host", "")
-    if not _HOST.fullmatch(host.strip().lower()):
-        raise MalformedHttp("The request's Host header is not a host name with an optional port.")
-    return host
+def _single_fields(scope: Scope) -> dict[bytes, bytes]:
+    """The fields that must be single. Raises `MalformedHttp` if one is repeated."""
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in _SINGLE_FIELDS:
+            if name in found:
+                raise MalformedHttp(f"The request has more than one {name.decode('ascii').title()} header.")
+            found[name] = value
+    return found
 
 
 def is_site(origin: str) -> bool:
@@ -149,8 +156,13 @@ def _preflight(headers: Headers) -> Response:
 
 def host_name(header: str) -> str:
     """The name in a Host header, without its port and brackets; empty if it is malformed."""
+    return _parsed_host(header) or ""
+
+
+def _parsed_host(header: str) -> str | None:
+    """None if it is malformed."""
     found = _HOST.fullmatch(header.strip().lower())
-    return (found[1] or found[2] or "") if found else ""
+    return (found[1] or found[2] or "") if found else None
 
 
 def is_loopback(host: str) -> bool:

@@ -3,6 +3,7 @@ it lacks of HTTP: requests that ask for an upgrade, HTTP/1.0, and clients that c
 
 import asyncio
 import re
+from itertools import chain
 from typing import Any, Final
 
 import httptools
@@ -151,7 +152,7 @@ class BoundedProtocol(HttpProtocol):
 
     def on_headers_complete(self) -> None:
         self._end_head()
-        num_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        num_bytes = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
         if num_bytes > _MAX_HEAD_BYTES:
             self._reject_head()
             raise HeadersTooLarge("stops the parser")

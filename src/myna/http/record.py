@@ -88,4 +88,20 @@ def attached_record(scope: Scope) -> RequestRecord | None:
 
 def header_value(text: str) -> bytes:
     """The text as a header can carry it: on one line, in Latin-1."""
-    return "".join(char if char.isprintable() else "?" for char in text).encode("latin-1", "replace")
+    return one_line(text).encode("latin-1", "replace")
+
+
+def one_line(text: str) -> str:
+    """The text with a question mark for each character that isn't printable."""
+    if text.isprintable():  # nearly always, and far faster
+        return text
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def request_header(scope: Scope, name: bytes) -> str:
+    """The first header of that lower-case name; empty if there is none. Starlette's `Headers` takes several
+    times as long, and a request is asked for ten."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value, "latin-1")
+    return ""

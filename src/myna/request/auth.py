@@ -14,7 +14,7 @@ from myna.accounts.principal import LOCAL_USER, Principal, Scope
 from myna.core.errors import AuthenticationFailed, InvalidRequest, MissingScope
 from myna.http.json_bodies import INLINE_BYTES, check_levels, check_size, parse
 from myna.http.origin import host_name, is_loopback
-from myna.http.record import record_of
+from myna.http.record import record_of, request_header
 from myna.request.in_process import KEY_ID
 from myna.request.services import Services
 from myna.wire import validation_errors
@@ -61,10 +61,14 @@ def presented_key(authorization: str) -> str:
     return ""
 
 
-def presented_keys(headers: Mapping[str, str]) -> list[str]:
+def presented_keys(request: Request) -> list[str]:
     """The keys of a request: in `Authorization`, as OpenAI's clients send them, and in `x-api-key`, as
     Anthropic's do."""
-    found = (presented_key(headers.get("authorization", "")), headers.get("x-api-key", "").strip())
+    scope = request.scope
+    found = (
+        presented_key(request_header(scope, b"authorization")),
+        request_header(scope, b"x-api-key").strip(),
+    )
     return [key for key in found if key]
 
 
@@ -77,7 +81,7 @@ async def authenticate(request: Request, services: Services, no_key_text: str = 
     if services.keys is None:
         return LOCAL_USER
     # Claude Code may send two: a token, and an API key of Anthropic's that it found.
-    keys = presented_keys(request.headers)
+    keys = presented_keys(request)
     for key in keys:
         if (principal := services.keys.find(key) or await services.accounts.find(key)) is not None:
             return principal
@@ -113,13 +117,13 @@ def require(principal: Principal, scope: Scope) -> None:
 def check_content_type(request: Request) -> None:
     """The body must be declared as JSON, which another site's page can't do without a CORS preflight, and not
     be compressed."""
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding.strip().lower() != "identity":
+    encoding = request_header(request.scope, b"content-encoding")
+    if encoding.strip().lower() not in ("", "identity"):
         raise UnsupportedContentEncoding(
             f"Unsupported content encoding: '{encoding}'. This API only accepts request bodies that are not "
             "compressed."
         )
-    declared = request.headers.get("content-type", "")
+    declared = request_header(request.scope, b"content-type")
     if declared.split(";", 1)[0].strip().lower() != "application/json":
         raise UnsupportedContentType(
             f"Unsupported content type: '{declared}'. This API method only accepts 'application/json' "

@@ -24,7 +24,7 @@ from myna.core.errors import ModelNotFound, ModelTooLarge, Overloaded, RequestEr
 from myna.core.generator import EventStream
 from myna.core.requests import GenerationRequest
 from myna.http.event_format import OPENAI_EVENTS, EventFormat
-from myna.http.record import RequestRecord, record_of
+from myna.http.record import RequestRecord, record_of, request_header
 from myna.http.streaming import ResponseSender, response_sender
 from myna.request import auth, merged_stream
 from myna.request.limiter import Reservation
@@ -257,7 +257,7 @@ class RequestContext:
             await asyncio.shield(self.opened.aclose())
         finally:
             if self._is_recorded:
-                self.recorder.close(error, self.request.headers.get("traceparent", ""))
+                self.recorder.close(error, request_header(self.request.scope, b"traceparent"))
 
 
 def _hold_answer(

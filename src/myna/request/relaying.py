@@ -10,6 +10,7 @@ from myna.core.events import Event, WireChunk
 from myna.core.relay import RelayRequest
 from myna.generation.service_tier import requested_tier
 from myna.http.event_format import OPENAI_EVENTS, EventFormat
+from myna.http.record import request_header
 from myna.http.streaming import ChunkRenderer, collect
 from myna.request.context import RequestContext
 from myna.request.service_tiers import served_tier
@@ -19,6 +20,7 @@ _MEDIA_BYTES: Final = 4096  # of text with about as many tokens as an image
 _MEDIA_KEYS: Final = ("data", "file_data")
 _MAX_TOKENS: Final = 1 << 24
 _MAX_CHOICES: Final = 128
+_ANTHROPIC_HEADERS: Final = ("anthropic-version", "anthropic-beta")
 _NOT_GENERATING: Final = ("embeddings", "moderations")
 _LIMITS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
@@ -76,8 +78,8 @@ async def _with_permitted_tier(
 
 def _own_headers(context: RequestContext) -> Mapping[str, str]:
     """The headers that belong to the client's request: the features of Anthropic's API that it uses."""
-    names = ("anthropic-version", "anthropic-beta")
-    values = {name: context.request.headers.get(name, "") for name in names}
+    scope = context.request.scope
+    values = {name: request_header(scope, name.encode("ascii")) for name in _ANTHROPIC_HEADERS}
     return {name: value for name, value in values.items() if value and value.isascii()}
 
 
@@ -130,7 +132,7 @@ def _text_bytes(body: Mapping[str, object]) -> int:
         if isinstance(value, str):
             is_media = key in _MEDIA_KEYS or value.startswith("data:")
             total += _MEDIA_BYTES if is_media else len(value) if value.isascii() else len(value.encode())
-        elif isinstance(value, Mapping):
+        elif isinstance(value, dict):
             total += sum(map(len, value))
             rest.extend(value.items())
         elif isinstance(value, list):

@@ -31,6 +31,8 @@ class ModelInstruments:
         self._request_s = instruments.request_s.labels(model)
         self._request_prompt_tokens = instruments.request_prompt_tokens.labels(model)
         self._request_completion_tokens = instruments.request_completion_tokens.labels(model)
+        self._requests: dict[tuple[str, str], Counter] = {}
+        self._finished: dict[str, Counter] = {}
         self._num_generated = 0  # not yet added to the counter, whose lock costs as much as sending an event
 
     def prompt_done(self, prompt_tokens: int, cached_tokens: int) -> None:
@@ -51,7 +53,11 @@ class ModelInstruments:
 
     def end(self, request: RequestEnded) -> None:
         row = request.row
-        self._instruments.requests.labels(self._model, row.endpoint, row.outcome).inc()
+        kind = (row.endpoint, row.outcome)
+        counter = self._requests.get(kind)
+        if counter is None:
+            counter = self._requests[kind] = self._instruments.requests.labels(self._model, *kind)
+        counter.inc()
         if row.outcome == "completed":
             self._finish(request.finish_reason or "stop")
             self._request_s.observe(row.duration_ms / 1000)
@@ -63,7 +69,10 @@ class ModelInstruments:
             self._finish("error")
 
     def _finish(self, reason: str) -> None:
-        self._instruments.finished.labels(self._model, reason).inc()
+        counter = self._finished.get(reason)
+        if counter is None:
+            counter = self._finished[reason] = self._instruments.finished.labels(self._model, reason)
+        counter.inc()
 
 
 class Instruments:
@@ -101,6 +110,7 @@ class Instruments:
         )
         self.requests = count("myna_requests", "Requests by outcome.", *_MODEL, "endpoint", "outcome")
         self._answers = count("myna_http_requests", "HTTP responses by status.", "status")
+        self._answers_by_status: dict[int, Counter] = {}
 
     def token_observer(self, model: str) -> ModelInstruments:
         """The metrics of that model, created on first use."""
@@ -117,7 +127,10 @@ class Instruments:
         """Nothing is pending."""
 
     def answered(self, status: int) -> None:
-        self._answers.labels(str(status)).inc()
+        counter = self._answers_by_status.get(status)
+        if counter is None:
+            counter = self._answers_by_status[status] = self._answers.labels(str(status))
+        counter.inc()
 
     def collect(self) -> Iterator[Metric]:
         """All metric families, for an encoder of prometheus_client."""

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from myna.accounts.principal import Principal
 from myna.core.errors import Overloaded
 from myna.core.ledger import BATCH_TIER, Outcome, UsageRow
-from myna.http.record import RequestRecord
+from myna.http.record import RequestRecord, one_line
 from myna.usage.log import UsageEntry, UsageLog
 from myna.usage.metering import Meter, TokenObserver
 from myna.wire.errors import is_clients_fault, status_of
@@ -144,4 +144,4 @@ def _printable(value: object, limit: int) -> str:
     """A client's text, bounded and printable, so that any database can store it."""
     if not isinstance(value, str):
         return ""
-    return "".join(char if char.isprintable() else "?" for char in value[:limit])
+    return one_line(value[:limit])

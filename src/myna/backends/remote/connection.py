@@ -6,6 +6,7 @@ import re
 import ssl
 from collections import deque
 from collections.abc import Iterable
+from itertools import chain
 from time import monotonic
 from typing import Final, cast
 from urllib.parse import urlsplit
@@ -66,12 +67,15 @@ class _Connection(asyncio.Protocol):
         data = parts.popleft()
         while parts and len(data) < _READ_BYTES:
             data += parts.popleft()
-        self.num_ahead -= len(data)
-        if self._is_paused and self.num_ahead < _MAX_AHEAD_BYTES and not self.is_closed:
-            assert self._transport is not None
-            self._is_paused = False
-            self._transport.resume_reading()
+        self._take(len(data))
         return data
+
+    def skip_to_end(self) -> bool:
+        """Drop what has arrived of the body, if that is all of it; whether it is."""
+        if self._is_complete:
+            self._parts.clear()
+            self._take(self.num_ahead)
+        return self._is_complete
 
     def abort(self) -> None:
         self.is_closed, self.is_reusable = True, False
@@ -137,6 +141,14 @@ class _Connection(asyncio.Protocol):
         if self._is_complete:  # raised, so that nothing of it is parsed
             raise ProtocolError("a response that nobody asked for")
 
+    def _take(self, num_bytes: int) -> None:
+        """So many bytes of the body were read: there is room for more."""
+        self.num_ahead -= num_bytes
+        if self._is_paused and self.num_ahead < _MAX_AHEAD_BYTES and not self.is_closed:
+            assert self._transport is not None
+            self._is_paused = False
+            self._transport.resume_reading()
+
     def _fail(self, failure: Exception) -> None:
         self._failure = self._failure or failure
         self.abort()
@@ -166,6 +178,10 @@ class Response:
         """The next part of the body; empty at its end, and after `release`. Raises `ProtocolError` or
         `OSError`."""
         return b"" if self._connection is None else await self._connection.read()
+
+    def skip_to_end(self) -> bool:
+        """Whether all of the body has arrived, which is dropped then."""
+        return self._connection is not None and self._connection.skip_to_end()
 
     def release(self) -> None:
         """It is not read any further: the connection is kept if all of it was read, or else closed, which
@@ -211,13 +227,14 @@ class ConnectionPool:
     async def ask(self, method: bytes, path: str, headers: Iterable[Header], body: bytes = b"") -> Response:
         """Send a request for `path` below the url, and wait for the response's head. Raises `ProtocolError`
         or `OSError`, but no `TimeoutError`."""
-        head = [b"%b %b/%b HTTP/1.1" % (method, self._root, path.encode("ascii"))]
-        head += [b"%b: %b" % header for header in (*self._own_headers, *headers)]
-        if b" " in self._root or any(map(_NOT_IN_HEAD.search, head)):
+        target = b"%b/%b" % (self._root, path.encode("ascii"))
+        fields = (*self._own_headers, *headers)
+        if b" " in target or _NOT_IN_HEAD.search(b"".join((target, *chain.from_iterable(fields)))):
             raise ProtocolError("the request's head has characters that it can't have")
+        lines = [b"%b %b HTTP/1.1\r\n" % (method, target), *[b"%b: %b\r\n" % field for field in fields]]
         connection = self._kept() or await self._connect()
         try:
-            await connection.ask(b"\r\n".join([*head, b"", body]))
+            await connection.ask(b"".join((*lines, b"\r\n", body)))
         except BaseException:
             self.release(connection)
             raise

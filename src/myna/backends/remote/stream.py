@@ -65,7 +65,7 @@ class RelayedStream:
         self._ready.clear()
         self._timer.cancel()
         try:
-            if self._reader.is_done and self._failure is None:
+            if self._reader.is_done and self._failure is None and not self._response.skip_to_end():
                 await self._read_to_end()
         finally:
             self._response.release()

@@ -50,6 +50,7 @@ class Upstream:
     ) -> None:
         self.name = name
         self.config = config
+        self._timeout_s: Final = config.timeout_s
         self._on_free = on_free
         self._key: str | None = None
         self._pool: ConnectionPool | None = None
@@ -110,7 +111,7 @@ class Upstream:
             pool.close()
 
     async def _ask(self, request: RelayRequest, model: str) -> RelayedStream:
-        timeout_s = self.config.timeout_s
+        timeout_s = self._timeout_s
         counts, hides_usage = self._counted(request)
         try:
             async with asyncio.timeout(timeout_s):
