@@ -2,7 +2,7 @@
 
 import atexit
 import logging
-from queue import Full, Queue
+from queue import SimpleQueue
 from typing import Final
 
 from myna.core.supervision import SupervisedThread
@@ -18,25 +18,24 @@ class ThreadedLog(logging.Handler):
     def __init__(self, inner: logging.Handler, most_waiting: int = _MOST_WAITING) -> None:
         super().__init__()
         self._inner = inner
-        self._waiting: Queue[logging.LogRecord | None] = Queue(most_waiting)
+        self._most_waiting = most_waiting
+        # Bounded by `emit`, which logging calls under a lock: a bounded `Queue` costs a request far more.
+        self._waiting: SimpleQueue[logging.LogRecord | None] = SimpleQueue()
         self._num_lost = 0
         self._writer = SupervisedThread("log", self._write)
         self._writer.start()
         atexit.register(self.close)
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._waiting.put_nowait(record)
-        except Full:
+        if self._waiting.qsize() < self._most_waiting:
+            self._waiting.put(record)
+        else:
             self._num_lost += 1
 
     def close(self) -> None:
         """Write the waiting records, unless nobody reads them."""
         atexit.unregister(self.close)
-        try:
-            self._waiting.put(None, timeout=_LAST_LINES_S)
-        except Full:
-            return
+        self._waiting.put(None)
         self._writer.stop(_LAST_LINES_S)
         super().close()
 

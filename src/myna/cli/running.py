@@ -163,6 +163,8 @@ def start_logging(settings: Settings) -> None:
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[ThreadedLog(handler)])
+    # Neither format has them, and each line would look them up.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     set_log_level(settings.log_level)
 
 

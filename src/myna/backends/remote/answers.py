@@ -98,6 +98,7 @@ class _MayFail(Protocol):
 
 D = TypeVar("D", bound=_MayFail)
 _decode: Final = msgspec.json.Decoder(_Answer).decode
+_decode_lines: Final = msgspec.json.Decoder(_Answer).decode_lines
 
 
 class _MessageUsage(msgspec.Struct):
@@ -136,11 +137,13 @@ class AnswerReader:
     client."""
 
     _last_events: Collection[str] = tuple(_RESPONSE_ENDS)
+    _knows_plain: bool = True
 
     def __init__(self, upstream: str, *, model: str = "", hides_usage: bool = False) -> None:
         self.upstream = upstream
         self._model = msgspec.json.encode(model) if model else b""
         self._hides_usage = hides_usage
+        self._may_be_plain = self._knows_plain and not model
         self._buffer = bytearray()
         self._num_searched = 0
         self._usage: _Usage | None = None
@@ -156,10 +159,14 @@ class AnswerReader:
         reported by the upstream set `failure`, after the events before them."""
         if self.is_done:
             return None
+        num_before = self._num_counted
+        if (answers := self._plain_answers(data)) is not None:
+            for answer in answers:
+                self._note(answer)
+            return WireChunk(data, self._num_counted - num_before)
         events = self._complete_events(data)
         if not events:
             return None
-        num_before = self._num_counted
         kept: list[bytes] = []
         try:
             kept.extend(map(self._take, events))  # including those before one that fails
@@ -185,6 +192,30 @@ class AnswerReader:
 
     def failed(self, how: str) -> UpstreamFailed:
         return UpstreamFailed(f"The upstream {self.upstream!r} {how}.")
+
+    def _plain_answers(self, data: bytes) -> list[_Answer] | None:
+        """The answers in data that consists of whole events which are passed on as they are, one line of JSON
+        each, as nearly always: read all at once, in a fraction of the time. None if there is anything else,
+        an error included."""
+        if not self._may_be_plain or self._buffer or not data.startswith(b"data: {"):
+            return None
+        if b"\r" in data or (self._hides_usage and b'"usage"' in data):
+            return None
+        # No value goes on after a line that ends with a brace before one that begins with one.
+        lines = data[6:-2].replace(b"}\n\ndata: {", b"}\n{")
+        num_events = data.count(b"\n\n")
+        if not data.endswith(b"}\n\n") or lines.count(b"\n") != num_events - 1:
+            return None
+        try:
+            answers = _decode_lines(lines)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if len(answers) != num_events:
+            return None  # a line has several values
+        for answer in answers:
+            if answer.error or answer.type is not None:
+                return None
+        return answers
 
     def _complete_events(self, data: bytes) -> list[bytes]:
         """The events that end with this data, without the empty line between them."""
@@ -313,6 +344,7 @@ class MessagesReader(AnswerReader):
     """Reads one response in Anthropic's format, which ends with `message_stop`."""
 
     _last_events = ("message_stop",)
+    _knows_plain = False
     _counts = _MessageUsage()
 
     def _read(self, text: bytes) -> _Answer:

@@ -65,10 +65,26 @@ class _Connection(asyncio.Protocol):
                 return b""
             await self._wait()
         data = parts.popleft()
-        while parts and len(data) < _READ_BYTES:
-            data += parts.popleft()
+        if parts and self.num_ahead <= _READ_BYTES:  # as nearly always
+            data += b"".join(parts)
+            parts.clear()
+        else:
+            while parts and len(data) < _READ_BYTES:
+                data += parts.popleft()
         self._take(len(data))
         return data
+
+    async def gather(self, pause_s: float) -> None:
+        """Receive nothing for that long, and then at once what has arrived meanwhile."""
+        transport = self._transport
+        if transport is None or self._parts or self._is_paused or self._is_complete or self.is_closed:
+            return
+        self._is_paused = True
+        transport.pause_reading()
+        try:
+            await asyncio.sleep(pause_s)
+        finally:
+            self._take(0)
 
     def skip_to_end(self) -> bool:
         """Drop what has arrived of the body, if that is all of it; whether it is."""
@@ -178,6 +194,11 @@ class Response:
         """The next part of the body; empty at its end, and after `release`. Raises `ProtocolError` or
         `OSError`."""
         return b"" if self._connection is None else await self._connection.read()
+
+    async def gather(self, pause_s: float) -> None:
+        """Let more arrive for that long, so that the next `read` returns it at once."""
+        if self._connection is not None:
+            await self._connection.gather(pause_s)
 
     def skip_to_end(self) -> bool:
         """Whether all of the body has arrived, which is dropped then."""
