@@ -15,21 +15,21 @@ class PathTable(Router):
         self, routes: Sequence[BaseRoute], *, default: ASGIApp, lifespan: Callable[[Any], Any]
     ) -> None:
         super().__init__(routes, redirect_slashes=False, default=default, lifespan=lifespan)
-        self._table: Final = {route.path: route for route in routes if _is_first(route, routes)}
+        own = [route for route in routes if isinstance(route, Route)]
+        self._table: Final = {route.path: route.app for route in own if _is_first(route, own)}
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self._table.get(scope["path"]) if scope["type"] == "http" else None
-        if route is None or scope.get("root_path"):
+        app = self._table.get(scope["path"]) if scope["type"] == "http" else None
+        if app is None or scope.get("root_path"):
             await super().app(scope, receive, send)
         else:
             scope["path_params"] = {}
-            await route.app(scope, receive, send)
+            await app(scope, receive, send)
 
 
-def _is_first(route: BaseRoute, routes: Sequence[BaseRoute]) -> bool:
+def _is_first(route: Route, routes: Sequence[Route]) -> bool:
     """Whether the route has a path without parameters, takes every method, and precedes all others that match
     its path."""
-    if not isinstance(route, Route) or route.param_convertors or route.methods is not None:
+    if route.param_convertors or route.methods is not None:
         return False
-    others = (other for other in routes if isinstance(other, Route))
-    return next(other for other in others if other.path_regex.match(route.path)) is route
+    return next(other for other in routes if other.path_regex.match(route.path)) is route

@@ -14,7 +14,7 @@ from myna.engines.base import BatchRow
 from myna.scheduling.sequence import CacheEntry, Sequence
 
 _MIN_CHUNK: Final = 16
-_TILE_ROWS: Final = 32  # of the engine's kernels: one row more costs as much as a whole tile
+TILE_ROWS: Final = 32  # of the engine's kernels: one row more costs as much as a whole tile
 _MAX_SCORED: Final = 128  # prompt log-probabilities hold all logits of their rows: 78 MB for 152,000 tokens
 
 
@@ -122,7 +122,7 @@ class Batch:
     def _partial_tile(self, size: int) -> int:
         """How many of so many further rows are in a partial tile; none if there is no other."""
         before = self.num_decodes + self.num_prompt_tokens
-        excess = (before + size) % _TILE_ROWS
+        excess = (before + size) % TILE_ROWS
         return excess if excess < size else 0
 
     def _add_draft(self, sequence: Sequence, entry: CacheEntry, draft: list[int]) -> None:

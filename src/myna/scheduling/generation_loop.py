@@ -19,6 +19,7 @@ from myna.decoding.sampling_batch import Bitmask
 from myna.decoding.token_table import TokenTable
 from myna.engines.base import Engine, KVCacheFull, Logits
 from myna.scheduling.batch import NOTHING_SAMPLED, Batch, InputBatch
+from myna.scheduling.decode_budget import DecodeBudget
 from myna.scheduling.draft_model import DraftModel
 from myna.scheduling.grammar_compiler import GrammarCompiler, no_grammars
 from myna.scheduling.loop import Compiled, Loop, Mailbox, OutputSink, PrefixChecked
@@ -70,6 +71,7 @@ class GenerationLoop(Loop):
         self._scheduler = Scheduler(loaded.engine, loaded.token_table, draft_model)
         self._input_batch = InputBatch()
         self._prefill_budget = PrefillBudget()
+        self._decode_budget = DecodeBudget()
         self._counter = StepCounter()
         self._saved_prefixes: SavedPrefixes | None = None
         if loaded.prefix_file is not None:
@@ -169,7 +171,12 @@ class GenerationLoop(Loop):
             if self._scheduler.is_idle:
                 return []
         budget = self._prefill_budget
-        batch = self._scheduler.schedule(budget.prompt_tokens, budget.context_slope, budget.alone_tokens)
+        batch = self._scheduler.schedule(
+            budget.prompt_tokens,
+            budget.context_slope,
+            budget.alone_tokens,
+            self._decode_budget.num_decodes,
+        )
         try:
             masks = self._begin_masks(batch)
             try:
@@ -191,7 +198,9 @@ class GenerationLoop(Loop):
             mean_position = batch.prompt_positions / batch.num_prompt_tokens
             budget.observe(batch.num_prompt_tokens, batch.num_decodes, seconds, mean_position)
         else:
-            self._scheduler.speculation.costs.observe(batch.num_decodes, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._scheduler.speculation.costs.observe(batch.num_decodes, seconds)
+            self._decode_budget.observe(batch.num_decodes, seconds)
         events = self._scheduler.update(batch, sampled, scores)
         self._counter.count(batch.num_prompt_tokens + batch.num_decodes, len(batch.rows))
         self._counter.count_decodes(batch.num_decodes, time.perf_counter())

@@ -26,6 +26,10 @@ class _Turn(NamedTuple):
     todo: Iterator[Sequence]
 
 
+_Turns = tuple[list[Sequence], list[Sequence]]
+"""The sequences of an owner or a request that decode in this step, and the others of it."""
+
+
 class BackgroundShare(NamedTuple):
     """How much of what is in the background a step computes: prompt tokens, others included, and decodes."""
 
@@ -110,28 +114,30 @@ class RequestQueues:
             self.running[sequence] = None
         return [*decoding, *(one for one in found if not one.is_decoding)]
 
-    def skip_decodes(self, candidates: Collection[Sequence], *, is_background: bool) -> set[Sequence]:
+    def skip_decodes(
+        self, candidates: Collection[Sequence], most: int, *, is_background: bool
+    ) -> set[Sequence]:
         """Those of the running sequences that don't decode in this step. If there are several owners, each
         decodes a limited number at a time, in turns: otherwise one owner's many sequences would slow down
-        every step of the others."""
+        every step of the others. So would one request's many those of the same owner's others: of all of
+        them, `most` decode, but at least one of each request."""
         num_background = self.waiting.num_background
         num_shares = num_background if is_background else self.waiting.num_shares - num_background
-        if num_shares < 2:
+        if num_shares < 2 and len(candidates) <= most:
             return set()
-        most = max(_MIN_DECODES, _SHARED_DECODES // num_shares)
-        by_share: dict[Share[Sequence], list[Sequence]] = {}
-        for sequence in candidates:
-            if sequence.is_decoding:
-                by_share.setdefault(self.waiting.share_of(sequence), []).append(sequence)
+        decoding = [sequence for sequence in candidates if sequence.is_decoding]
+        is_shared = num_shares > 1
+        turns = (
+            self._turns_of_owners(decoding, num_shares) if is_shared else _turns_of_requests(decoding, most)
+        )
         skipped = set[Sequence]()
-        for share, sequences in by_share.items():
-            if len(sequences) > most:
-                skipped.update(sequences[most:])
-                for sequence in sequences[:most]:  # to the end: the others are next
-                    del self.running[sequence]
-                    self.running[sequence] = None
-                for sequence in sequences[most:]:
-                    share.charge(sequence, -1)  # `charge_decodes` counts all
+        for first, others in turns:
+            skipped.update(others)
+            for sequence in first:  # to the end: the others are next
+                del self.running[sequence]
+                self.running[sequence] = None
+            for sequence in others:
+                self.waiting.share_of(sequence).charge(sequence, -1)  # `charge_decodes` counts all
         return skipped
 
     def add_prompts(
@@ -213,6 +219,15 @@ class RequestQueues:
         for sequence in group.candidates:
             self.finish(sequence)
 
+    def _turns_of_owners(self, sequences: Collection[Sequence], num_shares: int) -> Iterator[_Turns]:
+        by_share: dict[Share[Sequence], list[Sequence]] = {}
+        for sequence in sequences:
+            by_share.setdefault(self.waiting.share_of(sequence), []).append(sequence)
+        most = max(_MIN_DECODES, _SHARED_DECODES // num_shares)
+        for its in by_share.values():
+            if len(its) > most:
+                yield its[:most], its[most:]
+
     def _may_start(self, sequence: Sequence) -> bool:
         """Start the sequence unless it waits for another's prefix. If there is no room, nobody else starts in
         this step, so that small requests don't pass large ones for ever."""
@@ -220,3 +235,19 @@ class RequestQueues:
             return False
         self._is_full = not self.start(sequence)
         return not self._is_full
+
+
+def _turns_of_requests(sequences: Collection[Sequence], most: int) -> Iterator[_Turns]:
+    """Those with few sequences have them first, so that ordinary streams go on. A request that is alone is as
+    fast as it can be."""
+    by_request: dict[SequenceGroup, list[Sequence]] = {}
+    for sequence in sequences:
+        by_request.setdefault(sequence.group, []).append(sequence)
+    num_left = len(by_request)
+    if num_left > 1:
+        for its in sorted(by_request.values(), key=len):
+            size = max(1, most // num_left)
+            if len(its) > size:
+                yield its[:size], its[size:]
+            most -= min(size, len(its))
+            num_left -= 1

@@ -1,5 +1,6 @@
 """Decides what each step computes and processes its results. Pure: no thread, clock, log or I/O."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -69,10 +70,17 @@ class Scheduler:
         if group := self._groups.get(number):
             self._drop(group)
 
-    def schedule(self, prompt_tokens: int, context_slope: float = 0.0, alone_tokens: int = 0) -> Batch:
+    def schedule(
+        self,
+        prompt_tokens: int,
+        context_slope: float = 0.0,
+        alone_tokens: int = 0,
+        num_decodes: int = sys.maxsize,
+    ) -> Batch:
         """The next step: one decode of every running sequence, as long as nobody else has to wait for it, and
         up to `prompt_tokens` of prompts, or `alone_tokens` if they are more and nothing decodes; less after a
-        long context, where a token costs more: see `PrefillBudget.context_slope`."""
+        long context, where a token costs more: see `PrefillBudget.context_slope`. If several requests
+        decode more than `num_decodes` sequences, those with many take turns."""
         batch, queues = Batch(context_slope=context_slope), self.queues
         if self._suspects:
             self._add_alone(batch, self._suspects[0], prompt_tokens)
@@ -80,12 +88,14 @@ class Scheduler:
         queues.reserve_decodes()
         queues.rebalance()
         queues.waiting.charge_decodes()
-        self._fill(batch, prompt_tokens, alone_tokens, is_background=False)
+        self._fill(batch, prompt_tokens, alone_tokens, num_decodes, is_background=False)
         if queues.waiting.num_background:
             share = queues.background_share(batch, prompt_tokens)
             if share.prompt_tokens:
                 alone = alone_tokens if not batch.rows else 0
-                self._fill(batch, share.prompt_tokens, alone, decodes=share.decodes, is_background=True)
+                self._fill(
+                    batch, share.prompt_tokens, alone, sys.maxsize, decodes=share.decodes, is_background=True
+                )
         return batch
 
     def update(self, batch: Batch, sampled: Sampled, scores: list[Sampled]) -> list[RequestEvent]:
@@ -132,15 +142,16 @@ class Scheduler:
         batch: Batch,
         prompt_tokens: int,
         alone_tokens: int,
+        num_decodes: int,
         *,
         decodes: int | None = None,
         is_background: bool,
     ) -> None:
-        """Add what is in the background, or all others; at most so many decodes."""
+        """Add what is in the background, or all others; at most so many `decodes`."""
         queues, add_decode = self.queues, batch.add_decode
         running = queues.in_class(is_background=is_background, decodes=decodes)
         draft_of = self.speculation.propose(running).get
-        skipped = queues.skip_decodes(running, is_background=is_background)
+        skipped = queues.skip_decodes(running, num_decodes, is_background=is_background)
         ready = list(_without_most_forks(other for other in running if other not in skipped))
         unfinished = [other for other in ready if not add_decode(other, draft_of(other))]
         if unfinished or queues.waiting:

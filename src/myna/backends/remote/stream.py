@@ -15,7 +15,7 @@ from myna.core.events import Event
 BROKEN: Final = (ProtocolError, OSError)
 _MAX_BODY_BYTES: Final = 32 << 20
 _INLINE_BYTES: Final = 1 << 20
-# Parts that follow each other faster than any model's tokens are read and sent together, which costs a fraction;
+# Parts that come faster than a model's tokens are read and sent together, which costs a fraction of the time;
 # not the first ones, nor the few that end a stream.
 _DENSE_S: Final = 0.001
 _MANY_DENSE: Final = 8
