@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 from tests.http.scripted import ScriptedStream, Step
 
 from myna.core.backend import BackendOptions, Candidate, LoadedModel, ModelSize, ModelSpec
@@ -48,7 +49,8 @@ class ScriptedRelay:
     is_closed: bool = False
 
     async def open(self, request: RelayRequest) -> ScriptedStream:
-        self.requests.append(request)
+        # A copy, since the body is emptied when it has been sent.
+        self.requests.append(msgspec.structs.replace(request, body=dict(request.body)))
         script = self.scripts.pop(0)
         if isinstance(script, Exception):
             raise script

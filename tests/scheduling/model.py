@@ -1,5 +1,6 @@
 """The pure scheduler driven step by step over the fake engine, as the loop would, with its rules checked."""
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -98,8 +99,8 @@ class Driver:
         self._take(self.scheduler.add(number, request, grammar))
         return number
 
-    def step(self, prompt_tokens: int = 512) -> Batch:
-        batch = self.scheduler.schedule(prompt_tokens)
+    def step(self, prompt_tokens: int = 512, num_decodes: int = sys.maxsize) -> Batch:
+        batch = self.scheduler.schedule(prompt_tokens, num_decodes=num_decodes)
         assert batch.rows, "a scheduler with work has something to compute"
         try:
             logits = self._engine.forward(batch.rows).array

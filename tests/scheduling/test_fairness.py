@@ -83,6 +83,41 @@ def test_one_owners_many_sequences_decode_in_turns_while_another_owner_runs() ->
         assert answers == {Model().ask(request(f"many {number}", 60)).text()}
 
 
+def test_one_requests_many_choices_decode_in_turns_beside_other_requests() -> None:
+    model = Model(max_sequences=128)
+    many = model.add(request("many", 60, num_choices=64))
+    for _ in range(8):
+        model.step()
+    assert model.step(num_decodes=16).num_decodes == 64, "nobody waits for it"
+    few = [model.add(request(f"few {i}", 40)) for i in range(4)]
+    pair = model.add(request("pair", 40, num_choices=2))
+    for _ in range(3):
+        model.step(num_decodes=16)
+    before = [model.heard[number].num_tokens() for number in few]
+    counts = [model.heard[many].num_tokens(choice) for choice in range(64)]
+    sizes = [model.step(num_decodes=16).num_decodes for _ in range(20)]
+    assert sizes == [16] * 20
+    after = [model.heard[number].num_tokens() for number in few]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [20] * 4, "a token in each step"
+    pairs = [model.heard[pair].num_tokens(choice) for choice in range(2)]
+    assert min(pairs) >= 20
+    had = [model.heard[many].num_tokens(choice) - count for choice, count in enumerate(counts)]
+    assert set(had) == {3, 4}, "10 in each of 20 steps: all of them have their turns"
+    assert {batch.num_decodes for batch in (model.step(num_decodes=2) for _ in range(5))} == {6}
+    model.run()
+    answers = {model.heard[many].text(choice) for choice in range(64)}
+    assert answers == {Model().ask(request("many", 60)).text()}
+
+
+def test_many_requests_of_one_choice_all_decode_however_long_a_step_is() -> None:
+    model = Model(max_sequences=64)
+    for number in range(40):
+        model.add(request(f"question {number}", 60))
+    for _ in range(4):
+        model.step()
+    assert model.step(num_decodes=16).num_decodes == 40
+
+
 def test_an_owner_with_its_share_preempts_nobody() -> None:
     model = Model(max_sequences=4)
     for owner in "abcd":

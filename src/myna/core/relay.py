@@ -13,9 +13,9 @@ class RelayRequest(msgspec.Struct, frozen=True):
 
     `path` is below the API's root, such as `chat/completions`; `messages` is in Anthropic's format. `headers`
     are those of the client's that belong to its request. `body` is the JSON object that the client sent,
-    extension fields included; the relay replaces its `model`, the name that the client used, by the
-    upstream's. `is_stream`: the client asked for server-sent events. `request_id` is the response's
-    `x-request-id`, for the upstream's log."""
+    extension fields included, and is emptied when the request is open; the relay replaces its `model`, the
+    name that the client used, by the upstream's. `is_stream`: the client asked for server-sent events.
+    `request_id` is the response's `x-request-id`, for the upstream's log."""
 
     path: str
     body: Mapping[str, object]

@@ -103,12 +103,13 @@ class RequestContext:
         """The body as it was sent. Raises `UnsupportedContentType`, `UnparsableBody`, `BodyTooLarge`, and
         `InvalidRequest` with `no_object_text` if it is JSON but not an object."""
         auth.check_content_type(self.request)
-        data = await self.request.body()
+        # Not `Request.body`, which keeps the bytes as long as the request.
+        data = b"".join([part async for part in self.request.stream()])
         self.body_bytes = len(data)
         body = await self.services.large_bodies.run_if_large(
             self.body_bytes, self.principal.key_id, lambda: auth.parse_json_object(data, no_object_text)
         )
-        self.recorder.body = body
+        self.recorder.describe(body)
         return body
 
     async def validated(

@@ -28,15 +28,16 @@ _LIMITS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 async def answer_relayed(
     context: RequestContext,
     card: ModelCard,
-    body: Mapping[str, object],
+    body: dict[str, object],
     path: str,
     framing: EventFormat = OPENAI_EVENTS,
     renderer: ChunkRenderer | None = None,
 ) -> None:
     """Relay a request to a model whose card `is_relayed`; `path` is the endpoint's path below /v1. Only
-    `model`, `stream`, the tier, the user and the token limits in the body are read here. A `renderer` sees
-    the chunks of a stream; None: they are passed on."""
-    body = await _with_permitted_tier(context, card, body)
+    `model`, `stream`, the tier, the user and the token limits in the body are read here. The body is emptied
+    when it has been sent: it may be large, and the response take an hour. A `renderer` sees the chunks of a
+    stream; None: they are passed on."""
+    await _permit_tier(context, card, body)
     user = body.get("user") or body.get("safety_identifier")
     context.record.user = user if isinstance(user, str) else ""
     is_stream = body.get("stream") is True
@@ -50,6 +51,7 @@ async def answer_relayed(
             lambda: _estimate(context, body, generates=path not in _NOT_GENERATING),
         )
         events = await context.metered(model, estimate, lambda: relay.open(request))
+        body.clear()
         if is_stream:
             await response.send_events(events, renderer or _Chunks())
         else:
@@ -64,16 +66,13 @@ def uncounted(card: ModelCard) -> WrongEndpoint:
     )
 
 
-async def _with_permitted_tier(
-    context: RequestContext, card: ModelCard, body: Mapping[str, object]
-) -> Mapping[str, object]:
-    """The body, without a tier that the key may not use: another service may charge for it."""
+async def _permit_tier(context: RequestContext, card: ModelCard, body: dict[str, object]) -> None:
+    """Replace a tier that the key may not use: another service may charge for it."""
     requested = body.get("service_tier")
-    if not isinstance(requested, str) or requested_tier(requested) == await served_tier(
+    if isinstance(requested, str) and requested_tier(requested) != await served_tier(
         context, requested, card
     ):
-        return body
-    return {**body, "service_tier": "default"}
+        body["service_tier"] = "default"
 
 
 def _own_headers(context: RequestContext) -> Mapping[str, str]:

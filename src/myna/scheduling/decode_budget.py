@@ -26,7 +26,7 @@ class DecodeBudget:
         """A step without prompt tokens computed so many decodes in `seconds`."""
         fitting = int(num_decodes * _TARGET_S / max(seconds, 1e-6))
         current = self.num_decodes
-        if fitting < current:
-            self.num_decodes = max(fitting, current // _MAX_CHANGE, TILE_ROWS)
+        if seconds > _TARGET_S:
+            self.num_decodes = max(min(fitting, current), current // _MAX_CHANGE, TILE_ROWS)
         elif num_decodes >= current:
             self.num_decodes = min(fitting, current + _GROWTH, _MOST)

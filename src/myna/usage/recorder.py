@@ -54,8 +54,8 @@ class UsageSinks:
 
 
 class UsageRecorder:
-    """Records one request. `endpoint` is the endpoint's name in the ledger; `body` is the request's body.
-    `service_tier` is set if another tier than the requested one serves it."""
+    """Records one request. `endpoint` is the endpoint's name in the ledger. `service_tier` is set if another
+    tier than the requested one serves it."""
 
     def __init__(
         self, endpoint: str, record: RequestRecord, principal: Principal, usage_sinks: UsageSinks
@@ -66,9 +66,16 @@ class UsageRecorder:
         self._usage_sinks = usage_sinks
         self._entry: UsageEntry | None = None
         self._meter: Meter | None = None
-        self.body: Mapping[str, object] = {}
+        self._is_stream = False
+        self._requested_tier = self._user = ""
         self.model = ""
         self.service_tier = ""
+
+    def describe(self, body: Mapping[str, object]) -> None:
+        """Note what the ledger has of the request's body, which is not kept: it may be large."""
+        self._is_stream = body.get("stream") is True
+        self._requested_tier = _printable(body.get("service_tier"), _MAX_TIER)
+        self._user = _printable(body.get("safety_identifier") or body.get("user"), _MAX_USER)
 
     def detached(self, record: RequestRecord) -> "UsageRecorder":
         """A recorder of the same request, which continues with its own record."""
@@ -104,7 +111,7 @@ class UsageRecorder:
             observer.ended(ended)
 
     def _row(self) -> UsageRow:
-        record, body = self._record, self.body
+        record = self._record
         return UsageRow(
             id=record.id,
             project=self._principal.project,
@@ -113,16 +120,16 @@ class UsageRecorder:
             arrived_ms=round(record.arrived_s * 1000),
             model=self.model,
             asked_model=_printable(record.model, len(record.model)),
-            is_stream=body.get("stream") is True,
+            is_stream=self._is_stream,
             service_tier=self._tier(),
-            user=_printable(body.get("safety_identifier") or body.get("user"), _MAX_USER),
+            user=self._user,
         )
 
     def _tier(self) -> str:
         """The tier in the ledger; that of batches can't be requested."""
         if self._principal.is_background:
             return BATCH_TIER
-        requested = _printable(self.body.get("service_tier"), _MAX_TIER)
+        requested = self._requested_tier
         return self.service_tier or (requested if requested != BATCH_TIER else "")
 
 
