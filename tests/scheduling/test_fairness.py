@@ -83,7 +83,7 @@ def test_one_owners_many_sequences_decode_in_turns_while_another_owner_runs() ->
         assert answers == {Model().ask(request(f"many {number}", 60)).text()}
 
 
-def test_one_requests_many_choices_decode_in_turns_beside_other_requests() -> None:
+def test_one_requests_many_choices_decode_in_turns_while_other_requests_run() -> None:
     model = Model(max_sequences=128)
     many = model.add(request("many", 60, num_choices=64))
     for _ in range(8):

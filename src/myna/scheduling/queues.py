@@ -128,7 +128,9 @@ class RequestQueues:
         decoding = [sequence for sequence in candidates if sequence.is_decoding]
         is_shared = num_shares > 1
         turns = (
-            self._turns_of_owners(decoding, num_shares) if is_shared else _turns_of_requests(decoding, most)
+            _turns_of_owners(decoding, self.waiting, num_shares)
+            if is_shared
+            else _turns_of_requests(decoding, most)
         )
         skipped = set[Sequence]()
         for first, others in turns:
@@ -219,15 +221,6 @@ class RequestQueues:
         for sequence in group.candidates:
             self.finish(sequence)
 
-    def _turns_of_owners(self, sequences: Collection[Sequence], num_shares: int) -> Iterator[_Turns]:
-        by_share: dict[Share[Sequence], list[Sequence]] = {}
-        for sequence in sequences:
-            by_share.setdefault(self.waiting.share_of(sequence), []).append(sequence)
-        most = max(_MIN_DECODES, _SHARED_DECODES // num_shares)
-        for its in by_share.values():
-            if len(its) > most:
-                yield its[:most], its[most:]
-
     def _may_start(self, sequence: Sequence) -> bool:
         """Start the sequence unless it waits for another's prefix. If there is no room, nobody else starts in
         this step, so that small requests don't pass large ones for ever."""
@@ -235,6 +228,18 @@ class RequestQueues:
             return False
         self._is_full = not self.start(sequence)
         return not self._is_full
+
+
+def _turns_of_owners(
+    sequences: Collection[Sequence], queue: FairQueue[Sequence], num_owners: int
+) -> Iterator[_Turns]:
+    by_share: dict[Share[Sequence], list[Sequence]] = {}
+    for sequence in sequences:
+        by_share.setdefault(queue.share_of(sequence), []).append(sequence)
+    most = max(_MIN_DECODES, _SHARED_DECODES // num_owners)
+    for its in by_share.values():
+        if len(its) > most:
+            yield its[:most], its[most:]
 
 
 def _turns_of_requests(sequences: Collection[Sequence], most: int) -> Iterator[_Turns]:

@@ -25,6 +25,64 @@ class ProtocolError(Exception):
     """A message that is not valid in HTTP/1.1, or more than was asked for."""
 
 
+class _Unread:
+    """What has arrived of a response's body and was not read yet. If it is too much, no more is received."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self._parts: deque[bytes] = deque()
+        self.num_bytes = 0
+        self._is_paused = False
+
+    def add(self, part: bytes) -> None:
+        self._parts.append(part)
+        self.num_bytes += len(part)
+
+    def take(self) -> bytes:
+        """What there is, up to about 64 KiB; empty if there is nothing."""
+        parts = self._parts
+        if self.num_bytes <= _READ_BYTES:  # as nearly always
+            data = parts.popleft() if len(parts) == 1 else b"".join(parts)
+            parts.clear()
+        else:
+            data = parts.popleft()
+            while len(data) < _READ_BYTES:
+                data += parts.popleft()
+        self.num_bytes -= len(data)
+        self._resume()
+        return data
+
+    def drop(self) -> None:
+        self._parts.clear()
+        self.num_bytes = 0
+        self._resume()
+
+    def limit(self) -> None:
+        """Receive no more if there is too much."""
+        if self.num_bytes >= _MAX_AHEAD_BYTES:
+            self._pause()
+
+    async def gather(self, pause_s: float) -> None:
+        """Receive nothing for that long, and then at once what has arrived meanwhile."""
+        if not self.num_bytes and not self._is_paused:
+            self._pause()
+            try:
+                await asyncio.sleep(pause_s)
+            finally:
+                self._resume()
+
+    def _pause(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self._is_paused = True
+            self.transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._is_paused and self.num_bytes < _MAX_AHEAD_BYTES:
+            self._is_paused = False
+            if self.transport is not None and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+
 class _Connection(asyncio.Protocol):
     """A transport with its parser: one response after another. What arrived before it broke is read first."""
 
@@ -32,14 +90,12 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
-        self._parts: deque[bytes] = deque()
-        self.num_ahead = 0
-        self._is_paused = False
+        self.unread: Final = _Unread()
         self._num_head_bytes = 0
         self._ends_with_connection = False
         self._failure: Exception | None = None
         self._is_asked = False
-        self._is_complete = False
+        self.is_complete = False
         self.is_closed = False
         self.is_reusable = False
         self.expires_at = 0.0
@@ -50,7 +106,7 @@ class _Connection(asyncio.Protocol):
         """Send a request, and wait for the response's head. The one before it must be complete."""
         assert self._transport is not None
         self._is_asked = True
-        self._is_complete = self.is_reusable = False
+        self.is_complete = self.is_reusable = False
         self.status = self._num_head_bytes = 0
         self.headers = []
         self._transport.write(request)
@@ -59,39 +115,11 @@ class _Connection(asyncio.Protocol):
 
     async def read(self) -> bytes:
         """What has arrived of the body, or the next that does, up to about 64 KiB; empty at its end."""
-        parts = self._parts
-        while not parts:
-            if self._is_complete:
+        while not self.unread.num_bytes:
+            if self.is_complete:
                 return b""
             await self._wait()
-        data = parts.popleft()
-        if parts and self.num_ahead <= _READ_BYTES:  # as nearly always
-            data += b"".join(parts)
-            parts.clear()
-        else:
-            while parts and len(data) < _READ_BYTES:
-                data += parts.popleft()
-        self._take(len(data))
-        return data
-
-    async def gather(self, pause_s: float) -> None:
-        """Receive nothing for that long, and then at once what has arrived meanwhile."""
-        transport = self._transport
-        if transport is None or self._parts or self._is_paused or self._is_complete or self.is_closed:
-            return
-        self._is_paused = True
-        transport.pause_reading()
-        try:
-            await asyncio.sleep(pause_s)
-        finally:
-            self._take(0)
-
-    def skip_to_end(self) -> bool:
-        """Drop what has arrived of the body, if that is all of it; whether it is."""
-        if self._is_complete:
-            self._parts.clear()
-            self._take(self.num_ahead)
-        return self._is_complete
+        return self.unread.take()
 
     def abort(self) -> None:
         self.is_closed, self.is_reusable = True, False
@@ -101,7 +129,8 @@ class _Connection(asyncio.Protocol):
     # asyncio's callbacks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is not one by inheritance
+        # Uvloop's is not one by inheritance.
+        self._transport = self.unread.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         if not self._is_asked:
@@ -115,17 +144,14 @@ class _Connection(asyncio.Protocol):
             self._fail(ProtocolError(str(exc)))
         if not self.status and self._num_head_bytes > _MAX_HEAD_BYTES:
             self._fail(ProtocolError("the head does not end"))
-        if self.num_ahead >= _MAX_AHEAD_BYTES and not self.is_closed:
-            assert self._transport is not None
-            self._is_paused = True
-            self._transport.pause_reading()
+        self.unread.limit()
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         was_aborted, self.is_closed, self.is_reusable = self.is_closed, True, False
         if exc is None and self.status and self._ends_with_connection and not was_aborted:
-            self._is_complete = True
-        elif not self._is_complete:
+            self.is_complete = True
+        elif not self.is_complete:
             self._failure = self._failure or ConnectionError(str(exc or "the connection was closed"))
         self._wake()
 
@@ -145,25 +171,16 @@ class _Connection(asyncio.Protocol):
         self.status = status
 
     def on_body(self, data: bytes) -> None:
-        self._parts.append(data)
-        self.num_ahead += len(data)
+        self.unread.add(data)
 
     def on_message_complete(self) -> None:
         if self.status:
-            self._is_complete, self._is_asked = True, False
+            self.is_complete, self._is_asked = True, False
             self.is_reusable = self._parser.should_keep_alive()
 
     def on_message_begin(self) -> None:
-        if self._is_complete:  # raised, so that nothing of it is parsed
+        if self.is_complete:  # raised, so that nothing of it is parsed
             raise ProtocolError("a response that nobody asked for")
-
-    def _take(self, num_bytes: int) -> None:
-        """So many bytes of the body were read: there is room for more."""
-        self.num_ahead -= num_bytes
-        if self._is_paused and self.num_ahead < _MAX_AHEAD_BYTES and not self.is_closed:
-            assert self._transport is not None
-            self._is_paused = False
-            self._transport.resume_reading()
 
     def _fail(self, failure: Exception) -> None:
         self._failure = self._failure or failure
@@ -197,12 +214,15 @@ class Response:
 
     async def gather(self, pause_s: float) -> None:
         """Let more arrive for that long, so that the next `read` returns it at once."""
-        if self._connection is not None:
-            await self._connection.gather(pause_s)
+        if self._connection is not None and not self._connection.is_complete:
+            await self._connection.unread.gather(pause_s)
 
     def skip_to_end(self) -> bool:
-        """Whether all of the body has arrived, which is dropped then."""
-        return self._connection is not None and self._connection.skip_to_end()
+        """Whether all of the body has arrived; what was not read of it is dropped then."""
+        if self._connection is None or not self._connection.is_complete:
+            return False
+        self._connection.unread.drop()
+        return True
 
     def release(self) -> None:
         """It is not read any further: the connection is kept if all of it was read, or else closed, which
@@ -264,7 +284,7 @@ class ConnectionPool:
     def release(self, connection: _Connection) -> None:
         """Keep the connection if another request can follow, or else close it. What was not read of a
         response would be the beginning of the next one."""
-        if connection.is_reusable and not connection.num_ahead and self._max_idle:
+        if connection.is_reusable and not connection.unread.num_bytes and self._max_idle:
             connection.expires_at = monotonic() + self._keep_alive_s
             self._idle.append(connection)
             if len(self._idle) > self._max_idle:
