@@ -9,14 +9,17 @@ from myna.backends.remote.answers import AnswerReader
 from myna.backends.remote.stream import RelayedStream
 
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
-FAST_S, SLOW_S = 0.0001, 0.01
+FAST_S, SLOW_S = 0.0001, 0.0005
 
 
 class PacedResponse:
-    """A `Response` whose parts come after these times; notes before which of them it was told to gather."""
+    """A `Response` whose parts come after these times. It notes how many it had read whenever it was told to
+    gather; the next part then has several events."""
 
-    def __init__(self, waits_s: Sequence[float]) -> None:
+    def __init__(self, waits_s: Sequence[float], num_gathered: int) -> None:
         self._waits_s = list(waits_s)
+        self._num_gathered = num_gathered
+        self._num_events = 1
         self.now_s = 0.0
         self.num_read = 0
         self.gathered: list[int] = []
@@ -26,10 +29,12 @@ class PacedResponse:
             return b"data: [DONE]\n\n"
         self.now_s += self._waits_s.pop(0)
         self.num_read += 1
-        return EVENT
+        num_events, self._num_events = self._num_events, 1
+        return EVENT * num_events
 
     async def gather(self, pause_s: float) -> None:
         self.gathered.append(self.num_read)
+        self._num_events = self._num_gathered
 
     def skip_to_end(self) -> bool:
         return True
@@ -38,8 +43,8 @@ class PacedResponse:
         """Nothing is connected."""
 
 
-async def gathered(monkeypatch: pytest.MonkeyPatch, *waits_s: float) -> list[int]:
-    response = PacedResponse(waits_s)
+async def gathered(monkeypatch: pytest.MonkeyPatch, *waits_s: float, num_gathered: int = 4) -> list[int]:
+    response = PacedResponse(waits_s, num_gathered)
     monkeypatch.setattr(stream, "perf_counter", lambda: response.now_s)
     relayed = RelayedStream(
         response,  # type: ignore[arg-type]
@@ -65,3 +70,7 @@ async def test_a_models_tokens_and_the_end_of_a_stream_are_not(monkeypatch: pyte
 
 async def test_a_slow_part_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await gathered(monkeypatch, *[FAST_S] * 9, SLOW_S, *[FAST_S] * 5) == [8, 9]
+
+
+async def test_pauses_that_gather_little_are_rare(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await gathered(monkeypatch, *[FAST_S] * 300, num_gathered=3) == [8, 8 + 1 + 128 + 8, 8 + 2 * 137]

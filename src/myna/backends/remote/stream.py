@@ -17,8 +17,11 @@ _MAX_BODY_BYTES: Final = 32 << 20
 _INLINE_BYTES: Final = 1 << 20
 # Parts that come faster than a model's tokens are read and sent together, which costs a fraction of the time;
 # not the first ones, nor the few that end a stream.
-_DENSE_S: Final = 0.001
+_GATHER_S: Final = 0.001
+_DENSE_S: Final = _GATHER_S / 4
 _MANY_DENSE: Final = 8
+_FEW_GATHERED: Final = 4  # fewer don't make up for the pause: then many parts are read without one
+_WITHOUT: Final = 128
 _LAST_BYTES_S: Final = 1.0  # for the end of a body after `[DONE]`, so that the connection can be reused
 
 
@@ -94,11 +97,7 @@ class RelayedStream:
     async def _read_events(self) -> None:
         reader = self._reader
         while not (self._ready or self._has_ended):
-            if self._num_dense >= _MANY_DENSE:
-                await self._response.gather(_DENSE_S)
-            began = perf_counter()
-            data = await self._response.read()
-            self._num_dense = self._num_dense + 1 if perf_counter() - began < _DENSE_S else 0
+            data = await self._next_part()
             chunk = reader.feed(data)
             if chunk is not None:
                 self._ready.append(chunk)
@@ -106,6 +105,20 @@ class RelayedStream:
                 raise reader.failure
             if reader.is_done or not data:
                 self._end(reader.finish())
+
+    async def _next_part(self) -> bytes:
+        is_dense = self._num_dense >= _MANY_DENSE
+        if is_dense:
+            await self._response.gather(_GATHER_S)
+        began = perf_counter()
+        data = await self._response.read()
+        if is_dense and data.count(b"\n\n") < _FEW_GATHERED:
+            self._num_dense = -_WITHOUT
+        elif perf_counter() - began < _DENSE_S:
+            self._num_dense += 1
+        else:
+            self._num_dense = min(self._num_dense, 0)
+        return data
 
     async def _read_body(self) -> None:
         body = bytearray()
