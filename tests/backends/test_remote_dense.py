@@ -68,9 +68,15 @@ async def test_a_models_tokens_and_the_end_of_a_stream_are_not(monkeypatch: pyte
     assert await gathered(monkeypatch, *([SLOW_S] * 10 + [FAST_S] * 3)) == []
 
 
+async def test_parts_of_several_events_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.backends.test_remote_dense.EVENT", EVENT * 4)
+    assert await gathered(monkeypatch, *[FAST_S] * 30) == []
+
+
 async def test_a_slow_part_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await gathered(monkeypatch, *[FAST_S] * 9, SLOW_S, *[FAST_S] * 5) == [8, 9]
 
 
 async def test_pauses_that_gather_little_are_rare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "_WITHOUT", 128)
     assert await gathered(monkeypatch, *[FAST_S] * 300, num_gathered=3) == [8, 8 + 1 + 128 + 8, 8 + 2 * 137]

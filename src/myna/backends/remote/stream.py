@@ -21,7 +21,7 @@ _GATHER_S: Final = 0.001
 _DENSE_S: Final = _GATHER_S / 4
 _MANY_DENSE: Final = 8
 _FEW_GATHERED: Final = 4  # fewer don't make up for the pause: then many parts are read without one
-_WITHOUT: Final = 128
+_WITHOUT: Final = 1024
 _LAST_BYTES_S: Final = 1.0  # for the end of a body after `[DONE]`, so that the connection can be reused
 
 
@@ -112,9 +112,10 @@ class RelayedStream:
             await self._response.gather(_GATHER_S)
         began = perf_counter()
         data = await self._response.read()
-        if is_dense and data.count(b"\n\n") < _FEW_GATHERED:
+        is_fast, is_small = perf_counter() - began < _DENSE_S, data.count(b"\n\n") < _FEW_GATHERED
+        if is_dense and is_small:
             self._num_dense = -_WITHOUT
-        elif perf_counter() - began < _DENSE_S:
+        elif is_fast and (is_dense or is_small):
             self._num_dense += 1
         else:
             self._num_dense = min(self._num_dense, 0)
