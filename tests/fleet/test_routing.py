@@ -119,7 +119,7 @@ def test_the_order_is_the_same_everywhere() -> None:
 
 def test_the_bound_is_a_quarter_above_the_mean_and_what_chance_adds() -> None:
     assert capacity(9_999, 10) == 1250 + 64
-    assert capacity(49, 10) == 11
+    assert capacity(199, 10) == 25 + 9
     assert capacity(0, 10) == FREE_LOAD
     assert capacity(0, 0) == FREE_LOAD
 

@@ -15,8 +15,9 @@ from myna.core.requests import GenerationRequest, ModelRequest
 FIRST_TOKENS: Final = 64
 """How many tokens of a prompt identify its prefix where no conversation is known: a few blocks."""
 LOAD_FACTOR: Final = 1.25
-FREE_LOAD: Final = 4
-"""Up to this many requests at once, a replica is never too busy: they run in one batch."""
+FREE_LOAD: Final = 16
+"""Up to this many requests at once, a replica is never too busy: a step for so many takes one and a half
+times as long as for one, but another replica would compute the prompt again (`bench/fleet_simulation.py`)."""
 NUM_RANKED: Final = 4
 _NUM_CHOICES: Final = 2
 PRIME: Final = (1 << 30) - 35
