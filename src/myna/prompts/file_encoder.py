@@ -10,6 +10,7 @@ from myna.prompts.model_folder import JsonFolder
 from myna.prompts.special_match import Piece
 from myna.prompts.token_pieces import SPACE_MARK
 from myna.prompts.tokenizer import joined
+from myna.prompts.tokenizer_file import MISSING
 
 _TOKENIZER: Final = "tokenizer.json"
 _SPACES: Final = (" ", SPACE_MARK.decode())
@@ -85,7 +86,5 @@ def _marked(row: Sequence[Piece]) -> Sequence[Piece]:
 def _read(folder: JsonFolder) -> _Steps:
     steps = folder.decoded(_TOKENIZER, _Steps)
     if steps is None:
-        raise folder.error(
-            "it has no tokenizer.json, which `AutoTokenizer.from_pretrained(...).save_pretrained(...)` writes"
-        )
+        raise folder.error(MISSING)
     return steps

@@ -10,6 +10,9 @@ from myna.prompts.model_folder import JsonFolder
 from myna.prompts.token_pieces import TokenKind
 
 MAX_TOKENS: Final = 1 << 20
+MISSING: Final = (
+    "it has no tokenizer.json, which `AutoTokenizer.from_pretrained(...).save_pretrained(...)` writes"
+)
 
 
 class AddedToken(msgspec.Struct):
@@ -129,5 +132,5 @@ def kind_of_model(folder: JsonFolder) -> str:
 def _read(folder: JsonFolder) -> _File:
     file = folder.decoded("tokenizer.json", _File)
     if file is None:
-        raise folder.error("it has no tokenizer.json")
+        raise folder.error(MISSING)
     return file

@@ -1,6 +1,8 @@
 """From a folder of safetensors to a worker of vLLM: what is read, what is passed on, what is refused."""
 
+import json
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,6 +13,7 @@ import pytest
 from tests.backends.worker.test_backend import Worker
 from tests.http.scripted import INFO
 from tests.vllm.folders import make_tiny
+from tests.workers.vllm.test_adapters import folder_of
 
 from myna.backends.table import open_backends
 from myna.backends.vllm import backend as vllm_backend
@@ -65,6 +68,7 @@ async def test_a_draft_model_is_refused(folder: Path, tmp_path: Path) -> None:
 async def test_a_folder_becomes_a_model_of_vllm(folder: Path, tmp_path: Path) -> None:
     started, model = Started(), local_file(folder)
     more: dict[str, Any] = {"engine_options": {"tiny": {"enforce_eager": True}}, "threads": 3}
+    folder_of(tmp_path / "lora", 8)
     more |= {"adapters": {"tiny": {"sql": tmp_path / "lora"}, "other": {"x": tmp_path}}}
     backend = VllmBackend(options(tmp_path, context_tokens=512, **more), started)
     assert backend.accepts(model)
@@ -91,6 +95,7 @@ async def test_the_worker_gets_vllms_variables_and_no_secrets(tmp_path: Path) ->
     variables = environment.program(0, environ).variables
     assert variables is not None
     assert variables["VLLM_LOGGING_LEVEL"] == "DEBUG"
+    assert (environment.program(0, {}).variables or {})["VLLM_LOGGING_LEVEL"] == "WARNING"
     assert not {"HF_TOKEN", "VLLM_API_KEY", "OPENAI_API_KEY", "OMP_NUM_THREADS"} & set(variables)
 
 
@@ -134,6 +139,49 @@ async def test_a_folder_that_is_not_whole_and_a_file_are_refused(folder: Path, t
         with pytest.raises(ModelLoadFailed, match=reason) as caught:
             await backend.prepare(model)
         assert str(tmp_path) not in caught.value.message, "where it is, is not for clients"
+
+
+def _cut(path: Path, to_bytes: int = 100) -> None:
+    os.truncate(path / "model.safetensors", to_bytes)
+
+
+def _cut_tensors(path: Path) -> None:
+    _cut(path, (path / "model.safetensors").stat().st_size - 1)
+
+
+def _point(path: Path) -> None:
+    (path / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\nsize 6441824\n")
+
+
+def _name_another(path: Path) -> None:
+    names = {"a": "model.safetensors", "b": "model-2.safetensors"}
+    (path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (_cut, "model.safetensors is not a safetensors file, or incomplete; download it again"),
+        (_cut_tensors, r"model.safetensors is incomplete, \d+ of \d+ bytes; download it again"),
+        (_point, "model.safetensors only says where Git LFS has the file; .*: git lfs pull"),
+        (_name_another, "model-2.safetensors is not there"),
+        (lambda path: (path / "tokenizer.json").unlink(), "no tokenizer.json, which .*save_pretrained"),
+    ],
+    ids=["header", "tensors", "lfs", "shard", "tokenizer"],
+)
+async def test_a_folder_with_damaged_or_missing_files_is_refused_before_vllm_starts(
+    damage: Callable[[Path], None], reason: str, folder: Path, tmp_path: Path
+) -> None:
+    path = shutil.copytree(folder, tmp_path / "damaged")
+    damage(path)
+    with pytest.raises(ModelLoadFailed, match=reason):
+        await VllmBackend(options(tmp_path), Started()).prepare(local_file(path))
+
+
+async def test_an_adapter_that_is_not_there_is_named_before_vllm_starts(folder: Path, tmp_path: Path) -> None:
+    chosen = options(tmp_path, adapters={"tiny": {"tiny-sql": tmp_path / "nothing"}})
+    with pytest.raises(ModelLoadFailed, match="'tiny-sql' can't be loaded: its folder is not there"):
+        await VllmBackend(chosen, Started()).prepare(local_file(folder))
 
 
 async def test_a_worker_that_does_not_start_is_an_error_without_the_path(

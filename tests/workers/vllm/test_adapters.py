@@ -48,11 +48,15 @@ def test_options_of_the_model_come_first(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_an_adapter_is_named_without_its_place(tmp_path: Path) -> None:
     folder_of(tmp_path / "text", "eight")
+    folder_of(tmp_path / "wide", 513)
+    folder_of(tmp_path / "flat", 0)
     (tmp_path / "bare").mkdir()
     for name, reason in (
         ("text", r"`int`, got `str`"),
-        ("bare", r"adapter_config\.json"),
-        ("none", "No such"),
+        ("wide", "its rank is 513, and vLLM has room for 512"),
+        ("flat", "`int` >= 1"),
+        ("bare", r"no adapter_config\.json; .* as PEFT saves it"),
+        ("none", "its folder is not there; correct it"),
     ):
         with pytest.raises(ConfigurationError, match=f"'{name}' can't be loaded: .*{reason}") as caught:
             read_adapters({name: str(tmp_path / name)})

@@ -33,6 +33,7 @@ from myna.prompts.renderer import GgufRenderer
 from myna.scheduling.admission import QueueLimits
 from myna.workers.frames import WorkerSpec
 from myna.workers.program import WorkerProgram
+from myna.workers.vllm.adapters import read_adapters
 
 _log: Final = logging.getLogger(__name__)
 _ENGINE: Final = "vllm"
@@ -108,7 +109,7 @@ class VllmBackend:
             options.threads,
             max_kv_bytes=kv_bytes,
             options=dict(options.engine_options.get(model.id, {})),
-            adapters={name: str(path) for name, path in options.adapters.get(model.id, {}).items()},
+            adapters=self._adapters(model),
         )
         program = self._environment.program(options.threads, os.environ)
         try:
@@ -123,6 +124,9 @@ class VllmBackend:
         except OSError as exc:
             _log.warning("can't hash the files of %s: %s", model.id, exc.strerror)
             return ""
+
+    def _adapters(self, model: LocalModel) -> dict[str, str]:
+        return {name: str(path) for name, path in self._options.adapters.get(model.id, {}).items()}
 
     def _inspect(self, model: LocalModel) -> "_Candidate":
         if not model.path.is_dir():
@@ -162,6 +166,7 @@ class VllmBackend:
                 )
             )
         files = weight_files(model.path)
+        read_adapters(self._adapters(model))
         text = FolderText.read(model.path)
         renderer = text.renderer(read_template(self._options.chat_templates.get(model.id), model.id))
         size = None

@@ -112,6 +112,7 @@ class VllmEnvironment:
             "PYTHONPATH": str(self._source()),
             "HF_HUB_OFFLINE": "1",  # models are folders on this machine
             "VLLM_NO_USAGE_STATS": "1",
+            "VLLM_LOGGING_LEVEL": variables.get("VLLM_LOGGING_LEVEL", "WARNING"),
             "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # `workers.vllm.main` relies on it
         }
         return WorkerProgram(

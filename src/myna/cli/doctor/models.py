@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
+from myna.backends.vllm.folder_size import weight_files
 from myna.catalog.catalog_file import catalog_path, read_catalog
 from myna.catalog.entries import Catalog
 from myna.catalog.partial import Progress
@@ -33,12 +34,17 @@ def models(
             continue
         try:
             own = local_file(setting.path)
+            if own.path.is_dir():
+                weight_files(own.path)
         except ModelFileError as exc:
-            yield wrong(exc.text, remedy=N_("Correct {model} under [models] in myna.toml.", model=setting.id))
+            yield wrong(
+                exc.text,
+                remedy=N_("Correct {model} under [models] in myna.toml, or its files.", model=setting.id),
+            )
         else:
             yield ok(
                 N_(
-                    "{model} is your own file {path} ({size}).",
+                    "{model} is your own model {path} ({size}).",
                     model=setting.id,
                     path=own.path,
                     size=megabytes(own.num_bytes),

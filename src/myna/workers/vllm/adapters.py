@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -21,7 +21,7 @@ _MOST_AT_ONCE: Final = 8
 class _Config(msgspec.Struct, frozen=True):
     """Of PEFT's file, what is needed here."""
 
-    r: int
+    r: Annotated[int, msgspec.Meta(ge=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def lora_arguments(adapters: Sequence[Adapter]) -> dict[str, Any]:
     rank = max(adapter.rank for adapter in adapters)
     return {
         "enable_lora": True,
-        "max_lora_rank": next((one for one in _RANKS if one >= rank), _RANKS[-1]),
+        "max_lora_rank": next(one for one in _RANKS if one >= rank),
         "max_loras": min(len(adapters), _MOST_AT_ONCE),
         "max_cpu_loras": len(adapters),
     }
@@ -59,12 +59,34 @@ def cannot_load(name: str, reason: object) -> ConfigurationError:
 
 
 def _read(name: str, folder: Path) -> Adapter:
+    if not folder.is_dir():
+        raise cannot_load(name, N_("its folder is not there; correct it in [aliases]."))
     try:
         config = msgspec.json.decode((folder / _CONFIG).read_bytes(), type=_Config)
         with (folder / _WEIGHTS).open("rb") as file:
             weights = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as exc:
+        missing = Path(exc.filename).name
+        raise cannot_load(
+            name,
+            N_(
+                "it has no {missing}; its folder must be as PEFT saves it, with {config} and {weights}.",
+                missing=missing,
+                config=_CONFIG,
+                weights=_WEIGHTS,
+            ),
+        ) from exc
     except OSError as exc:
         raise cannot_load(name, f"{Path(exc.filename).name}: {exc.strerror}") from exc
     except msgspec.DecodeError as exc:
         raise cannot_load(name, f"{_CONFIG}: {exc}") from exc
+    if config.r > _RANKS[-1]:
+        raise cannot_load(
+            name,
+            N_(
+                "its rank is {rank}, and vLLM has room for {most} at most; merge it into the model.",
+                rank=config.r,
+                most=_RANKS[-1],
+            ),
+        )
     return Adapter(name, folder, config.r, weights)
