@@ -4,6 +4,7 @@ import hashlib
 import json
 import socket
 import sqlite3
+import struct
 from collections.abc import Iterable
 from contextlib import closing, nullcontext
 from dataclasses import replace
@@ -28,7 +29,7 @@ from myna.cli.doctor import models as models_chapter
 from myna.core.errors import DownloadFailed
 from myna.core.finding import Finding
 from myna.engines.registry import ENGINES, is_installed
-from myna.setting_values import ModelSetting
+from myna.setting_values import AliasSetting, ModelSetting
 from myna.settings import Settings
 
 
@@ -266,6 +267,22 @@ def test_other_files_are_looked_at_too(settings: Settings, tmp_path: Path) -> No
     assert "myna pull hf:org/bird:Q4_0" in str(no_gguf.remedy)
     assert str(no_file.text) == f"There is no file {tmp_path / 'nothing.gguf'}."
     assert str(left.text).endswith(": bird.")
+
+
+def test_a_folder_s_weights_and_adapters_are_looked_at(settings: Settings, tmp_path: Path) -> None:
+    for name, weights in (("cut", b"\x10"), ("whole", struct.pack("<Q", 2) + b"{}")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        (tmp_path / name / "model.safetensors").write_bytes(weights)
+    adapter = AliasSetting("whole-sql", "whole", None, adapter=tmp_path / "none")
+    models = tuple(ModelSetting(name, tmp_path / name) for name in ("cut", "whole"))
+    assert len(faults(look(replace(settings, models=models)))) == 1
+    cut, whole = faults(look(replace(settings, models=models, aliases=(adapter,))))
+    assert str(cut.text).endswith(
+        "model.safetensors is not a safetensors file, or incomplete; download it again."
+    )
+    assert "'whole-sql' can't be loaded: its folder is not there" in str(whole.text)
+    assert "Correct whole in myna.toml" in str(whole.remedy)
 
 
 # --- what lies around ---

@@ -11,12 +11,14 @@ from myna.catalog.catalog_file import catalog_path, read_catalog
 from myna.catalog.entries import Catalog
 from myna.catalog.partial import Progress
 from myna.catalog.store import ModelStore, local_file
+from myna.cli.backends import adapters_by_model
 from myna.cli.console import megabytes
 from myna.core.backend import LocalModel
 from myna.core.errors import ConfigurationError, ModelFileError
 from myna.core.finding import Findings, advice, ok, wrong
 from myna.core.translatable import N_
 from myna.settings import Settings
+from myna.workers.vllm.adapters import read_adapters
 
 _READ_BYTES: Final = 1 << 22
 
@@ -29,6 +31,7 @@ def models(
     found = list(store.models())
     for model in found:
         yield from _model(model, store.catalog, is_quick, watch)
+    adapters = adapters_by_model(settings)
     for setting in settings.models:
         if setting.path is None:
             continue
@@ -36,10 +39,11 @@ def models(
             own = local_file(setting.path)
             if own.path.is_dir():
                 weight_files(own.path)
-        except ModelFileError as exc:
+                read_adapters({name: str(path) for name, path in adapters.get(setting.id, {}).items()})
+        except (ModelFileError, ConfigurationError) as exc:
             yield wrong(
                 exc.text,
-                remedy=N_("Correct {model} under [models] in myna.toml, or its files.", model=setting.id),
+                remedy=N_("Correct {model} in myna.toml, or its files.", model=setting.id),
             )
         else:
             yield ok(
