@@ -62,7 +62,7 @@ Row = dict[str, str | float]
 
 @dataclass(frozen=True)
 class ServiceTimes:
-    """`prompt_s` is for a token of a prompt, `steps_s[n]` for a step that gives each of n requests one token."""
+    """`prompt_s` is for a token of a prompt, `steps_s[n]` for a step of n requests."""
 
     prompt_s: float
     steps_s: list[float]
@@ -103,7 +103,7 @@ class Replica:
     """`running` is in the order of ends, since all answers are equally long. `progress` is how many tokens a
     request would have got that began with the replica, until `seen_s`. `prefill_until_s` is when the prompts
     are computed. `cache` holds tokens by conversation, least recently used first; `prefixes` are those that a
-    tree of all prompts would have. `version` separates events that are still to come from those that aren't."""
+    tree of all prompts would have. `version` separates events to come from those that aren't any more."""
 
     name: str
     times: ServiceTimes

@@ -95,7 +95,11 @@ class VllmEngine:
             try:
                 await self._llm.add_lora(lora)
             except Exception as error:
-                raise cannot_load(adapter.name, str(error).replace(str(adapter.path), "")) from error
+                reason = str(error).replace(str(adapter.path), "")
+                raise cannot_load(
+                    adapter.name,
+                    N_("vLLM refuses it ({reason}); it must be an adapter of this model.", reason=reason),
+                ) from error
             self._lora_requests[adapter.name] = lora
 
     @property
@@ -145,6 +149,16 @@ class VllmEngine:
     def shutdown(self, timeout_s: float) -> None:
         """End the engine's processes."""
         self._llm.shutdown(timeout_s)
+
+
+def reason_of(error: Exception) -> str:
+    """What an error says about a model, without what pydantic puts around it, and without advice on how to
+    install Transformers."""
+    if isinstance(error, ValueError) and callable(errors := getattr(error, "errors", None)):
+        reasons = [str(one["msg"]).removeprefix("Value error, ") for one in errors()]
+    else:
+        reasons = [str(error)]
+    return "; ".join(reason.strip().split("\n\n")[0] for reason in reasons)
 
 
 def _info(config: Any, version: str, device: str) -> ModelInfo:

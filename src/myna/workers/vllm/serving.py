@@ -28,7 +28,7 @@ from myna.workers.frames import Abort, Command, Load, Ping, Submit, Tokenize, Wo
 from myna.workers.serving import receive
 from myna.workers.token_tables import control_tokens, is_mark, padded, token_table
 from myna.workers.vllm.choice import Model
-from myna.workers.vllm.engine import VllmEngine
+from myna.workers.vllm.engine import VllmEngine, reason_of
 from myna.workers.vllm.requests import RunningRequests
 from myna.workers.vllm.stats import StepStats
 
@@ -77,7 +77,7 @@ class _Worker:
             self._fail(error.text)
         except Exception as error:
             _log.exception("vLLM could not load the model")
-            self._fail(N_("vLLM can't load the model: {reason}", reason=error))
+            self._fail(N_("vLLM can't load the model: {reason}", reason=reason_of(error)))
         self._loaded = loaded
         self._send(frames.encode(frames.Ready(loaded.engine.info)))
         self._step_stats.idle()
