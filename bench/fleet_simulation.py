@@ -293,7 +293,7 @@ class Simulation:
 
     def _busiest(self) -> float:
         most = max(len(replica.running) for replica in self.replicas.values())
-        return most / (self.total / self.o.replicas)
+        return float(most / (self.total / self.o.replicas))
 
     def kill(self, now: float, share: float) -> None:
         """Which replicas are dead is known after some seconds; nothing is sent to them meanwhile."""

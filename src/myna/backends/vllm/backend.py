@@ -109,7 +109,7 @@ class VllmBackend:
             options.threads,
             max_kv_bytes=kv_bytes,
             options=dict(options.engine_options.get(model.id, {})),
-            adapters=self._adapters(model),
+            adapters=_adapters(options, model),
         )
         program = self._environment.program(options.threads, os.environ)
         try:
@@ -124,9 +124,6 @@ class VllmBackend:
         except OSError as exc:
             _log.warning("can't hash the files of %s: %s", model.id, exc.strerror)
             return ""
-
-    def _adapters(self, model: LocalModel) -> dict[str, str]:
-        return {name: str(path) for name, path in self._options.adapters.get(model.id, {}).items()}
 
     def _inspect(self, model: LocalModel) -> "_Candidate":
         if not model.path.is_dir():
@@ -166,7 +163,7 @@ class VllmBackend:
                 )
             )
         files = weight_files(model.path)
-        read_adapters(self._adapters(model))
+        read_adapters(_adapters(self._options, model))
         text = FolderText.read(model.path)
         renderer = text.renderer(read_template(self._options.chat_templates.get(model.id), model.id))
         size = None
@@ -189,6 +186,10 @@ class _Candidate:
         weights = asyncio.create_task(asyncio.to_thread(self.backend.digest, self.model, self.files))
         worker = await self.backend.start_worker(self.model, kv_bytes)
         return loaded_model(worker, self.renderer, await weights, self.sampling)
+
+
+def _adapters(options: BackendOptions, model: LocalModel) -> dict[str, str]:
+    return {name: str(path) for name, path in options.adapters.get(model.id, {}).items()}
 
 
 def _load_failed(model: LocalModel, reason: str | Translatable) -> ModelLoadFailed:
