@@ -8,20 +8,26 @@ from tests.backends.stand_in import FarModel
 from myna.backends import table
 from myna.backends.table import BackendRow
 from myna.cli.backends import adapters_by_model, backends_of
-from myna.cli.served_models import ServedModels, choose_models
+from myna.cli.pull import fetch
+from myna.cli.served_models import Find, ServedModels, choose_models
 from myna.core.backend import LocalModel
 from myna.core.errors import ConfigurationError, ModelFileError
-from myna.settings import load_settings
+from myna.settings import Settings, load_settings
 
 
-def offer(folder: Path, toml: str, *, engine: str = "fake") -> ServedModels:
+def offer(folder: Path, toml: str, *, engine: str = "fake", find: Find = fetch) -> ServedModels:
     """Of a myna.toml in that folder, which has two model files."""
     for name in ("x.gguf", "y.gguf"):
         (folder / name).write_bytes(b"GGUF")
     (folder / "myna.toml").write_text(toml, encoding="utf-8")
     return choose_models(
-        load_settings({"engine": engine}, environ={"MYNA_HOME": str(folder)}, directory=folder)
+        load_settings({"engine": engine}, environ={"MYNA_HOME": str(folder)}, directory=folder), find
     )
+
+
+def pulled(name: str, settings: Settings) -> LocalModel:
+    """What `fetch` finds when the model was pulled before: it downloads nothing."""
+    return LocalModel(name, settings.home / "models" / f"{name}.gguf", "myna", 0, 0, "file")
 
 
 def target(folder: Path, toml: str, name: str) -> tuple[str, str]:
@@ -59,7 +65,7 @@ def test_an_alias_may_have_an_adapter_which_aliases_of_it_have_too(tmp_path: Pat
         '[models]\nf = "folder"\nx = "x.gguf"\n'
         '[aliases]\nsql = { model = "f", adapter = "lora" }\n"gpt-4o" = "sql"\nplain = "f"\n'
     )
-    listing = offer(tmp_path, toml, engine="auto").look()()
+    listing = offer(tmp_path, toml, engine="auto", find=pulled).look()()
     assert listing is not None
     cards = [listing.cards[name] for name in ("sql", "gpt-4o", "plain")]
     assert [(card.target, card.adapter) for card in cards] == [("f", "sql"), ("f", "sql"), ("f", "")]
