@@ -9,17 +9,17 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 RECORD = Path(__file__).parent.parent / "data" / "native_cost.json"
 MODELS = ("smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct", "gemma-3-270m")
 COUNTED_MODEL = MODELS[0]
 STEPS = {"decode": [1], "batch of 8": [1] * 8, "prompt of 128": [128]}
-# Sizes of rows in three runs; the differences are one prompt of 32 tokens, and four decodes.
-_RUNS = {"nothing": "", "prompt": "32", "prompt and decodes": "32,1,1,1,1"}
-_COLLECTED = re.compile(r"Collected : (\d+)")
+# Sizes of rows that are counted together: one prompt of 32 tokens, and four decodes.
+_COUNTED = ([32], [1] * 4)
+_TOTAL = re.compile(r"^totals: (\d+)", re.MULTILINE)
 
 
 def work(path: Path) -> dict[str, dict[str, int]]:
@@ -41,34 +41,44 @@ def work(path: Path) -> dict[str, dict[str, int]]:
 
 def instructions(path: Path) -> dict[str, int]:
     """Of a prompt of 32 tokens and of one decode after it, with the AVX2 kernels and one thread."""
-    with ThreadPoolExecutor(2) as pool:
-        nothing, prompt, both = pool.map(_collected, [path] * len(_RUNS), _RUNS.values())
-    return {"prompt of 32": prompt - nothing, "decode": (both - prompt) // 4}
+    with tempfile.TemporaryDirectory() as folder:
+        # Each call of the C library's getppid ends a part of the count.
+        options = ["--tool=callgrind", f"--callgrind-out-file={folder}/count", "--dump-before=getppid"]
+        environ = {"MYNA_CPU": "avx2", "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
+        environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's idle threads would be counted
+        # Coverage would be counted too, where it measures the tests' processes.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+        run = subprocess.run(
+            ["valgrind", *options, sys.executable, __file__, str(path)],
+            env=inherited | environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        parts = [Path(folder, f"count.{number}") for number in range(1, len(_COUNTED) + 2)]
+        assert run.returncode == 0 and all(part.exists() for part in parts), run.stderr[-2000:]
+        _, prompt, decodes = (_total(part) for part in parts)
+    return {"prompt of 32": prompt, "decode": decodes // len(_COUNTED[1])}
 
 
-def _collected(path: Path, sizes: str) -> int:
-    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, __file__]
-    environ = {"MYNA_CPU": "avx2", "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
-    environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's idle threads would be counted
-    # Coverage would be counted too, where it measures the tests' processes.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    run = subprocess.run(
-        [*command, str(path), sizes], env=inherited | environ, capture_output=True, text=True, check=False
-    )
-    found = _COLLECTED.search(run.stderr)
-    assert run.returncode == 0 and found is not None, run.stderr[-2000:]
+def _total(part: Path) -> int:
+    found = _TOTAL.search(part.read_text(encoding="utf-8"))
+    assert found is not None
     return int(found[1])
 
 
-def steps(path: str, sizes: list[int]) -> None:
-    """The rows of one sequence, one per step; the extension alone, since every import is counted too."""
+def steps(path: str) -> None:
+    """The rows of one sequence, one per step; the extension alone, since it is slow under callgrind."""
     from myna import _native
 
     engine = _native.Engine(path, context_tokens=256, memory_bytes=64 << 20, threads=1, max_sequences=1)
     start = 0
-    for size in sizes:
-        engine.forward([0, size, start, size - 1], list(range(start + 100, start + 100 + size)))
-        start += size
+    os.getppid()
+    for sizes in _COUNTED:
+        for size in sizes:
+            engine.forward([0, size, start, size - 1], list(range(start + 100, start + 100 + size)))
+            start += size
+        os.getppid()
 
 
 def record(find: Callable[[str], Path]) -> None:
@@ -85,7 +95,7 @@ def main() -> None:
 
         record(lambda model: models_folder() / f"{model}.gguf")
     else:
-        steps(sys.argv[1], [int(size) for size in sys.argv[2].split(",") if size])
+        steps(sys.argv[1])
 
 
 if __name__ == "__main__":
