@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.engines.few_layers import write_layers
 
 from myna.core.backend import KV_CACHE_TYPES
 from myna.engines.base import BatchRow
@@ -16,6 +17,7 @@ from myna.engines.native import NativeEngine, load
 
 Rows = npt.NDArray[np.float32]
 VOCABULARY = 49152
+NUM_LAYERS = 4  # of 30: the others would do the same once more
 LENGTH = 700  # more than two parts of attention and more than one slice of a batch
 
 quick = settings(max_examples=6)
@@ -39,24 +41,28 @@ def open_small(path: Path, threads: int, kv_cache_type: str) -> NativeEngine:
     )
 
 
+@pytest.fixture(scope="module")
+def small(model_path: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("model") / "small.gguf"
+    return write_layers(model_path("smollm2-135m-instruct"), target, NUM_LAYERS)
+
+
 @pytest.fixture(scope="module", params=KV_CACHE_TYPES)
 def kv_cache_type(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one thread", "two threads"])
-def engine(
-    request: pytest.FixtureRequest, model_path: Callable[[str], Path], kv_cache_type: str
-) -> Iterator[NativeEngine]:
-    engine = open_small(model_path("smollm2-135m-instruct"), request.param, kv_cache_type)
+def engine(request: pytest.FixtureRequest, small: Path, kv_cache_type: str) -> Iterator[NativeEngine]:
+    engine = open_small(small, request.param, kv_cache_type)
     yield engine
     engine.close()
 
 
 @pytest.fixture(scope="module")
-def expected(model_path: Callable[[str], Path], kv_cache_type: str) -> Rows:
+def expected(small: Path, kv_cache_type: str) -> Rows:
     """Logits of every position, computed alone with one thread, in pieces of 100."""
-    engine = open_small(model_path("smollm2-135m-instruct"), 1, kv_cache_type)
+    engine = open_small(small, 1, kv_cache_type)
     pieces = [
         engine.forward([BatchRow(0, TOKENS[start : start + 100], start, 0)]).array.copy()
         for start in range(0, LENGTH, 100)
@@ -174,6 +180,6 @@ def test_users_of_one_prefix_read_it_once(
     batch = [BatchRow(i, TOKENS[length : length + 1], length, 0) for i, length in enumerate(lengths)]
     assert engine.forward(batch).array.tobytes() == expected[lengths].tobytes()
     positions = 512 + sum(length + 1 - 512 for length in lengths)
-    layers, heads, dim, kinds = 30, 3, 64, 2
-    numbers = positions * layers * heads * dim * kinds
+    heads, dim, kinds = 3, 64, 2
+    numbers = positions * NUM_LAYERS * heads * dim * kinds
     assert engine.work.cache_bytes - before == numbers * KV_CACHE_TYPES[kv_cache_type]

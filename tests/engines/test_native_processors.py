@@ -50,9 +50,11 @@ def digest(path: str, cuts: tuple[int, ...]) -> str:
 
 def digests_on(name: str, path: str) -> set[str]:
     """Those of all cuts in a process whose kernels are forced; none where this machine can't run them."""
+    # The same Python runs for each of them: this process's coverage is enough.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     run = subprocess.run(
         [sys.executable, __file__, path],
-        env=os.environ | {"MYNA_CPU": name, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=inherited | {"MYNA_CPU": name, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=False,
