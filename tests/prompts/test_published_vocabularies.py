@@ -16,13 +16,13 @@ from tests.prompts.oracle import Oracle, open_oracle
 
 from myna.core.errors import ModelFileError
 from myna.prompts.character_table import CharacterTable
-from myna.prompts.gguf import read_header
+from myna.prompts.gguf import Header, read_header
 from myna.prompts.pretokenizers import PRE_TOKENIZERS
 from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
 
 SMALL = "starcoder"  # 49,152 tokens of bytes
-PLAIN = "gemma-4"  # of characters
+PLAIN = "gemma-4"  # of characters; a part of its 262,144 tokens is enough here
 NAMES = (
     "aquila",
     "baichuan",
@@ -149,7 +149,22 @@ def metadata(name: str) -> dict[str, Entry]:
     }
     for key in ("pre", "add_bos_token", "add_eos_token"):
         found.pop(f"tokenizer.ggml.{key}", None)
-    return found
+    return found | part(read_header(file(name))) if name == PLAIN else found
+
+
+def part(header: Header) -> dict[str, Entry]:
+    """The first 49,152 tokens, all single characters, and the merges that need no others."""
+    tokens, merges = (header.strings(f"tokenizer.ggml.{key}") for key in ("tokens", "merges"))
+    kept = [i for i, token in enumerate(tokens) if i < 49152 or len(token.decode("utf-8", "replace")) == 1]
+    known = {tokens[i] for i in kept}
+    numbers = {key: header.metadata[f"tokenizer.ggml.{key}"] for key in ("token_type", "scores")}
+    return {
+        "tokenizer.ggml.tokens": [tokens[i] for i in kept],
+        "tokenizer.ggml.merges": [
+            merge for merge in merges if known.issuperset((*merge.split(b" "), merge.replace(b" ", b"")))
+        ],
+        **{f"tokenizer.ggml.{key}": np.asarray(row)[kept].tolist() for key, row in numbers.items()},
+    }
 
 
 def is_plain(name: str) -> bool:
