@@ -14,6 +14,12 @@ NOTEBOOKS = ["quickstart.ipynb", "快速入门.ipynb"]
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning", "default::DeprecationWarning")
 
 
+@pytest.fixture(autouse=True)
+def without_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernels run matplotlib and the client, nothing of Myna: measuring them would only take longer."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
 def read(name: str) -> Any:
     return nbformat.read(EXAMPLES / name, as_version=4)  # type: ignore[no-untyped-call]
 

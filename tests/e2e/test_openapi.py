@@ -32,6 +32,9 @@ from myna.wire.parameters import (
     Support,
 )
 
+# What runs here is Schemathesis and jsonschema; the server is a process of its own, which is measured.
+pytestmark = pytest.mark.no_cover
+
 DATA = Path(__file__).parent.parent / "data"
 DOCUMENT: dict[str, Any] = json.loads((DATA / "openai_openapi.json").read_text(encoding="utf-8"))
 ANTHROPIC: dict[str, Any] = json.loads((DATA / "anthropic_messages.json").read_text(encoding="utf-8"))
