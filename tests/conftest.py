@@ -102,9 +102,10 @@ def postgresql_cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def postgresql_url(postgresql_cluster: Cluster) -> str:
+def postgresql_url(postgresql_cluster: Cluster) -> Iterator[str]:
     """The URL of an empty database on a real PostgreSQL."""
-    return postgresql_cluster.new_database()
+    with postgresql_cluster.empty_database() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -13,27 +13,58 @@ from typing import Final
 
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
 _STARTS_WITHIN_S = 60
 
 
 class Cluster:
-    """A running server, and as many empty databases on it as are asked for."""
+    """A running server, and as many empty databases on it as are asked for: new ones, and used ones that are
+    emptied, since each new one has three hundred files to write and to delete."""
 
     def __init__(self, folder: Path, user: str, restart: Callable[[], None]) -> None:
         self._folder = folder
         self._user = user
         self._numbers = count(1)
+        self._used: list[str] = []
         self.restart: Final = restart
         """End it at once, as a crash would, and start it again."""
 
     def new_database(self) -> str:
         """The URL of a database that nobody has used."""
-        name = f"myna_{os.getpid()}_{next(self._numbers)}"
-        with psycopg.connect(host=str(self._folder), user=self._user, dbname="postgres") as connection:
+        name = self._next_name()
+        self._run("postgres", f"CREATE DATABASE {name} TEMPLATE template0")
+        return self._url(name)
+
+    @contextmanager
+    def empty_database(self) -> Iterator[str]:
+        """The URL of an empty database, which may have been used before. Nobody may need it afterwards."""
+        url = self._emptied(self._used.pop()) if self._used else self.new_database()
+        yield url
+        self._used.append(url)
+
+    def _emptied(self, used: str) -> str:
+        """Who is still connected is disconnected, and doesn't find it under its new name."""
+        old, new = str(make_url(used).database), self._next_name()
+        self._run(
+            "postgres",
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{old}'",
+            f"ALTER DATABASE {old} RENAME TO {new}",
+        )
+        self._run(new, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+        return self._url(new)
+
+    def _next_name(self) -> str:
+        return f"myna_{os.getpid()}_{next(self._numbers)}"
+
+    def _url(self, database: str) -> str:
+        return f"postgresql+psycopg://{self._user}@/{database}?host={self._folder}"
+
+    def _run(self, database: str, *statements: str) -> None:
+        with psycopg.connect(host=str(self._folder), user=self._user, dbname=database) as connection:
             connection.autocommit = True
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
-        return f"postgresql+psycopg://{self._user}@/{name}?host={self._folder}"
+            for statement in statements:
+                connection.execute(statement.encode())
 
 
 @contextmanager
