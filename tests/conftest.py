@@ -28,11 +28,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     assert len({item.nodeid for item in items}) == len(items)
 
 
+def pytest_collection() -> None:
+    """Nearly everything that collecting tests creates is kept: to look for garbage in it costs seconds."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """What was collected, about 750,000 objects, lives as long as the process: each full collection of
     garbage would take a second to look at it."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 # No deadline: how long an example takes says more about the machine than about the code.
