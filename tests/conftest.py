@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -28,9 +28,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     assert len({item.nodeid for item in items}) == len(items)
 
 
-def pytest_collection() -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
     """Nearly everything that collecting tests creates is kept: to look for garbage in it costs seconds."""
     gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_finish() -> None:
@@ -38,7 +43,6 @@ def pytest_collection_finish() -> None:
     garbage would take a second to look at it."""
     gc.collect()
     gc.freeze()
-    gc.enable()
 
 
 # No deadline: how long an example takes says more about the machine than about the code.
