@@ -143,13 +143,15 @@ def test_special_tokens_have_the_roles_that_llamacpp_gives_them(published: Publi
 @cache
 def metadata(name: str) -> dict[str, Entry]:
     """The entries of a published vocabulary, without those that the pre-tokenizer's name decides."""
-    found = {
+    found: dict[str, Entry] = {
         key: value.tolist() if isinstance(value, np.ndarray) else value
         for key, value in read_header(file(name)).metadata.items()
     }
     for key in ("pre", "add_bos_token", "add_eos_token"):
         found.pop(f"tokenizer.ggml.{key}", None)
-    return found | part(read_header(file(name))) if name == PLAIN else found
+    if name == PLAIN:
+        found |= part(read_header(file(name)))
+    return found
 
 
 def part(header: Header) -> dict[str, Entry]:
