@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 
 class Oracle:
-    """One model in llama.cpp, with one sequence. `is_exact` keeps keys and values as float32. Its threads wait
-    for each other by spinning, which takes time from the tests beside these: so one is the usual number."""
+    """One model in llama.cpp, with one sequence. `is_exact` keeps keys and values as float32. By default with
+    one thread: several wait for each other by spinning, which takes time from the tests beside these."""
 
     def __init__(self, path: str, *, context: int = 2048, threads: int = 1, is_exact: bool = False) -> None:
         self._silence = llama_cpp.llama_log_callback(lambda level, text, data: None)
