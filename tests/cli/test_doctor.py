@@ -274,7 +274,7 @@ def test_a_folder_s_weights_and_adapters_are_looked_at(settings: Settings, tmp_p
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text("{}")
         (tmp_path / name / "model.safetensors").write_bytes(weights)
-    adapter = AliasSetting("whole-sql", "whole", None, adapter=tmp_path / "none")
+    adapter = AliasSetting("whole-sql", "whole", "alias", adapter=tmp_path / "none")
     models = tuple(ModelSetting(name, tmp_path / name) for name in ("cut", "whole"))
     assert len(faults(look(replace(settings, models=models)))) == 1
     cut, whole = faults(look(replace(settings, models=models, aliases=(adapter,))))
