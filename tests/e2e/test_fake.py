@@ -108,7 +108,7 @@ async def test_many_clients_at_once_each_get_their_own(server: ServerProcess) ->
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_client_that_leaves_frees_its_sequence(server: ServerProcess, stream: bool) -> None:
-    prompt = f"[[slow 20]][[say {'bird ' * 900}]]"
+    prompt = f"[[slow 500]][[say {'bird ' * 900}]]"  # far longer than a client's leaving takes to be noticed
     async with AsyncOpenAI(base_url=server.base_url, api_key=KEY, max_retries=0, timeout=0.3) as client:
         with pytest.raises(openai.APITimeoutError):
             if stream:
@@ -132,7 +132,7 @@ def test_a_failing_request_is_a_500_that_says_not_to_try_again(client: OpenAI) -
 
 
 def test_kill_9_of_the_worker_loses_nothing_silently(server: ServerProcess, client: OpenAI) -> None:
-    slow = f"[[slow 5]][[say {'bird ' * 400}]]"
+    slow = f"[[slow 200]][[say {'bird ' * 400}]]"
     begun = client.completions.create(model=MODEL, prompt=slow, max_tokens=1000, stream=True)
     next(begun)
     (worker,) = server.workers()

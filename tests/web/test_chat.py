@@ -24,7 +24,7 @@ def test_an_answer_streams_in_and_is_measured(player: Player) -> None:
 
 
 def test_stop_keeps_what_came_and_frees_the_server(player: Player, server: ServerProcess) -> None:
-    player.say(f"[[slow 20]][[say {'bird ' * 900}]]")
+    player.say(f"[[slow 100]][[say {'bird ' * 900}]]")
     expect(player.answers().last).to_contain_text("bird bird")
     player.button("Stop").click()
     expect(player.ended()).to_contain_text("Stopped here")

@@ -20,7 +20,7 @@ def test_a_server_that_dies_leaves_what_came(
         visitor.watch()
         visitor.expect_complaint("ERR_")
         player = Player(visitor)
-        player.say(f"[[slow 20]][[say {'bird ' * 900}]]")
+        player.say(f"[[slow 100]][[say {'bird ' * 900}]]")
         expect(player.answers().last).to_contain_text("bird bird")
         server.process.send_signal(signal.SIGKILL)
         answer = player.ended()
