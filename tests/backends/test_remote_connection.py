@@ -132,33 +132,6 @@ async def test_a_connection_goes_on_after_a_body_that_was_skipped() -> None:
         assert server.num_connections == 1
 
 
-async def test_what_arrives_in_a_pause_is_read_after_it_even_if_the_pause_is_interrupted() -> None:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n")
-        for number in range(3):
-            await may_go_on[number].wait()
-            writer.write(b"%d" % number)
-        await writer.drain()
-        writer.close()
-
-    may_go_on, server = [asyncio.Event() for _ in range(3)], Server()
-    async with server.running(serve):
-        response = await server.ask()
-        may_go_on[0].set()
-        await response.gather(0)
-        assert await response.read() == b"0"
-        pause = asyncio.create_task(response.gather(3600))
-        await asyncio.sleep(0)
-        pause.cancel()
-        may_go_on[1].set()
-        assert await response.read() == b"1"
-        may_go_on[2].set()
-        assert await response.read() == b"2"
-        assert await response.read() == b""
-        response.release()
-
-
 async def test_no_more_connections_are_kept_than_allowed() -> None:
     async with Server(ANSWER, ANSWER, max_idle=2).running() as server:
         for response in [await server.ask() for _ in range(3)]:

@@ -59,22 +59,10 @@ class _Unread:
 
     def limit(self) -> None:
         """Receive no more if there is too much."""
-        if self.num_bytes >= _MAX_AHEAD_BYTES:
-            self._pause()
-
-    async def gather(self, pause_s: float) -> None:
-        """Receive nothing for that long, and then at once what has arrived meanwhile."""
-        if not self.num_bytes and not self._is_paused:
-            self._pause()
-            try:
-                await asyncio.sleep(pause_s)
-            finally:
-                self._resume()
-
-    def _pause(self) -> None:
-        if self.transport is not None and not self.transport.is_closing():
+        transport = self.transport
+        if self.num_bytes >= _MAX_AHEAD_BYTES and transport is not None and not transport.is_closing():
             self._is_paused = True
-            self.transport.pause_reading()
+            transport.pause_reading()
 
     def _resume(self) -> None:
         if self._is_paused and self.num_bytes < _MAX_AHEAD_BYTES:
@@ -211,11 +199,6 @@ class Response:
         """The next part of the body; empty at its end, and after `release`. Raises `ProtocolError` or
         `OSError`."""
         return b"" if self._connection is None else await self._connection.read()
-
-    async def gather(self, pause_s: float) -> None:
-        """Let more arrive for that long, so that the next `read` returns it at once."""
-        if self._connection is not None and not self._connection.is_complete:
-            await self._connection.unread.gather(pause_s)
 
     def skip_to_end(self) -> bool:
         """Whether all of the body has arrived; what was not read of it is dropped then."""

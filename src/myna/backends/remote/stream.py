@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from time import perf_counter
 from typing import Final
 
 from myna.backends.remote.answers import AnswerReader
@@ -15,13 +14,6 @@ from myna.core.events import Event
 BROKEN: Final = (ProtocolError, OSError)
 _MAX_BODY_BYTES: Final = 32 << 20
 _INLINE_BYTES: Final = 1 << 20
-# Parts that come faster than a model's tokens are read and sent together, which costs a fraction of the time;
-# not the first ones, nor the few that end a stream.
-_GATHER_S: Final = 0.001
-_DENSE_S: Final = _GATHER_S / 4
-_MANY_DENSE: Final = 8
-_FEW_GATHERED: Final = 4  # fewer don't make up for the pause: then many parts are read without one
-_WITHOUT: Final = 1024
 _LAST_BYTES_S: Final = 1.0  # for the end of a body after `[DONE]`, so that the connection can be reused
 
 
@@ -44,7 +36,6 @@ class RelayedStream:
         self._read = self._read_events if is_stream else self._read_body
         self._ready: deque[Event] = deque()
         self._failure: UpstreamFailed | None = None
-        self._num_dense = 0  # parts in a row for which it did not wait
         self._has_ended = False
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
@@ -97,7 +88,7 @@ class RelayedStream:
     async def _read_events(self) -> None:
         reader = self._reader
         while not (self._ready or self._has_ended):
-            data = await self._next_part()
+            data = await self._response.read()
             chunk = reader.feed(data)
             if chunk is not None:
                 self._ready.append(chunk)
@@ -105,21 +96,6 @@ class RelayedStream:
                 raise reader.failure
             if reader.is_done or not data:
                 self._end(reader.finish())
-
-    async def _next_part(self) -> bytes:
-        is_dense = self._num_dense >= _MANY_DENSE
-        if is_dense:
-            await self._response.gather(_GATHER_S)
-        began = perf_counter()
-        data = await self._response.read()
-        is_fast, is_small = perf_counter() - began < _DENSE_S, data.count(b"\n\n") < _FEW_GATHERED
-        if is_dense and is_small:
-            self._num_dense = -_WITHOUT
-        elif is_fast and (is_dense or is_small):
-            self._num_dense += 1
-        else:
-            self._num_dense = min(self._num_dense, 0)
-        return data
 
     async def _read_body(self) -> None:
         body = bytearray()
