@@ -168,17 +168,18 @@ async def test_a_silent_upstream_is_kept_alive_and_left_when_the_client_leaves()
 
 
 async def test_a_large_body_is_not_kept_while_the_response_is_sent() -> None:
-    text = "x" * (4 << 20)
+    text = "x" * (2 << 20)
     message = {"role": "user", "content": [{"type": "text", "text": text}]}
     body = json.dumps({"model": "far-1", "stream": True, "messages": [message]}).encode()
     script: list[Step] = [WireChunk(b"data: 1\n\n", 1), asyncio.Event()]
-    async with serving(script) as served:
+    async with serving(script, keep_alive_s=0.01) as served:
         sent = request_bytes("POST", CHAT, body)
         tracemalloc.start()
         try:
             connection = await served.live.send(sent)
             await connection.head()
-            assert await connection.chunk() == b"data: 1\n\n"
+            while not (await connection.chunk()).startswith(b"data:"):  # keep-alives
+                pass
             assert served.backend.relay.requests.pop().body["messages"] == [message]
             gc.collect()
             num_bytes, _ = tracemalloc.get_traced_memory()
