@@ -2,7 +2,6 @@
 break, wherever that was."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -16,8 +15,6 @@ from myna.core.requests import GenerationRequest, Sampling, Thought
 from myna.engines import fake
 from myna.prompts.call_formats.table import FORMATS
 from myna.scheduling.in_process import InProcessGenerator
-from myna.workers.frames import WorkerSpec
-from myna.workers.loading import load_model
 
 GREEDY = Sampling(temperature=0)
 HOT = Sampling(temperature=2.0, seed=3, top_p=0.9)
@@ -75,14 +72,6 @@ REQUESTS: dict[str, tuple[str, dict[str, object]]] = {
 def request(text: str, max_tokens: int = 30, **more: object) -> GenerationRequest:
     fields = {"sampling": GREEDY, "max_tokens": max_tokens, **more}
     return GenerationRequest("r", prompt(text), **fields)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-async def other() -> AsyncIterator[InProcessGenerator]:
-    service = InProcessGenerator(lambda: load_model(WorkerSpec("fake", "fake")))
-    await service.start()
-    yield service
-    await service.aclose()
 
 
 @pytest.mark.parametrize("name", REQUESTS)

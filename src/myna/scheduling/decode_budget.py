@@ -4,8 +4,8 @@ slow down the streams of others. Pure; the loop reads the clock."""
 from typing import Final
 
 from myna.scheduling.batch import TILE_ROWS
+from myna.scheduling.prefill_budget import TARGET_S
 
-_TARGET_S: Final = 0.08  # as for prompts: a busy machine takes two or three times as long
 _FIRST: Final = 64
 _MOST: Final = 4096
 _GROWTH: Final = TILE_ROWS // 2
@@ -24,9 +24,9 @@ class DecodeBudget:
 
     def observe(self, num_decodes: int, seconds: float) -> None:
         """A step without prompt tokens computed so many decodes in `seconds`."""
-        fitting = int(num_decodes * _TARGET_S / max(seconds, 1e-6))
+        fitting = int(num_decodes * TARGET_S / max(seconds, 1e-6))
         current = self.num_decodes
-        if seconds > _TARGET_S:
+        if seconds > TARGET_S:
             self.num_decodes = max(min(fitting, current), current // _MAX_CHANGE, TILE_ROWS)
         elif num_decodes >= current:
             self.num_decodes = min(fitting, current + _GROWTH, _MOST)

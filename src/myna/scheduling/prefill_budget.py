@@ -6,7 +6,7 @@ from myna.scheduling.step_costs import moved
 
 # While the server works on something else as well, such as a large body, a step takes two or three times as
 # long: even then a stream must not wait for 250 ms.
-_TARGET_S: Final = 0.08
+TARGET_S: Final = 0.08
 # Where the decodes alone take most of that, as with large models, prompts would hardly proceed: a step may
 # last this long for them to have this many tokens per decode.
 _LIMIT_S: Final = 0.12
@@ -58,7 +58,7 @@ class PrefillBudget:
         work = num_prompt_tokens * (1 + self.context_slope * mean_position)
         rate = (work + num_decodes) / max(seconds, 1e-6)
         at_most = min(rate * _LIMIT_S - num_decodes, _TOKENS_PER_DECODE * num_decodes)
-        fitting = max(rate * _TARGET_S - num_decodes, at_most)
+        fitting = max(rate * TARGET_S - num_decodes, at_most)
         self.prompt_tokens = _adapted(self.prompt_tokens, fitting, work)
         alone = max(rate * _ALONE_S, min(_ONE_PASS, rate * _LONGEST_S))
         self.alone_tokens = _adapted(self.alone_tokens, alone, work)
