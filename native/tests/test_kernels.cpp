@@ -177,6 +177,9 @@ void all_tables_agree() {
       check_case({type, 16 + random.below(60), unit * (1 + random.below(7)), 12 + random.below(60)}, random);
     check_case({type, 16, unit == 1 ? 64 : unit * 2, 0}, random);
   }
+  // More rows, inputs and outputs than matrix tiles are multiplied in at a time.
+  for (const TensorType type : {TensorType::Q5_0, TensorType::Q4_K})
+    check_case({type, 547, 1280, 270}, random);
 }
 
 // Gated rows in pieces must be the bits of two products, the vector table's function and `quantize`.

@@ -270,30 +270,37 @@ void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scra
       split_keys(segment.keys[b], head_dim, s.steps, s.high + at, s.low + at);
     }
   };
-  const auto after = [&](const Unit& unit) -> std::optional<Unit> {
-    if (unit.row + kMaxRows < rows.num_rows) return Unit(rows, unit.row + kMaxRows, unit.segment);
-    if (unit.segment.first + kSegmentTokens >= end) return std::nullopt;
-    Segment next(rows, unit.segment.first + kSegmentTokens, length);
-    prepare(next);
-    return Unit(rows, 0, next);
+  // In place: copying a unit that was just written would wait for all of its writes.
+  std::optional<Unit> units[3];
+  const auto unit_at = [&](int i) -> std::optional<Unit>& { return units[i % 3]; };
+  const auto add_after = [&](int i) {
+    const Unit& unit = *unit_at(i);
+    std::optional<Unit>& next = unit_at(i + 1);
+    next.reset();
+    if (unit.row + kMaxRows < rows.num_rows) {
+      next.emplace(rows, unit.row + kMaxRows, unit.segment);
+    } else if (unit.segment.first + kSegmentTokens < end) {
+      Segment segment(rows, unit.segment.first + kSegmentTokens, length);
+      prepare(segment);
+      next.emplace(rows, 0, segment);
+    }
   };
   constexpr float kScoreUnit = kIsSplit ? kSplitScoreUnit : 1.0f;
   // What was just written is read as tiles only after other work: until then, writes are under way.
   Segment nearest(rows, begin, length);
   prepare(nearest);
-  std::optional<Unit> unit(std::in_place, rows, 0, nearest);
-  score_tile<kIsSplit>(s, *unit, s.scores[0]);
-  std::optional<Unit> next = after(*unit);
-  for (int i = 0; unit.has_value(); ++i) {
-    if (next) score_tile<kIsSplit>(s, *next, s.scores[(i + 1) % 2]);
-    if (rows.score_cap > 0)
-      cap_tile(s.scores[i % 2], kScoreUnit, tile_rows, unit->num_blocks, rows.score_cap);
-    const auto soften = unit->sees_all ? soften_tile<true> : soften_tile<false>;
-    soften(*unit, s.scores[i % 2], kScoreUnit, tile_rows, head_dim, s.weights, part);
-    std::optional<Unit> later = next ? after(*next) : std::nullopt;
-    weigh_tile(*unit, s.weights, head_dim, part.sums + static_cast<int64_t>(unit->row) * head_dim);
-    unit = next;
-    next = later;
+  unit_at(0).emplace(rows, 0, nearest);
+  score_tile<kIsSplit>(s, *unit_at(0), s.scores[0]);
+  add_after(0);
+  for (int i = 0; unit_at(i); ++i) {
+    const Unit& unit = *unit_at(i);
+    const bool has_next = unit_at(i + 1).has_value();
+    if (has_next) score_tile<kIsSplit>(s, *unit_at(i + 1), s.scores[(i + 1) % 2]);
+    if (rows.score_cap > 0) cap_tile(s.scores[i % 2], kScoreUnit, tile_rows, unit.num_blocks, rows.score_cap);
+    const auto soften = unit.sees_all ? soften_tile<true> : soften_tile<false>;
+    soften(unit, s.scores[i % 2], kScoreUnit, tile_rows, head_dim, s.weights, part);
+    if (has_next) add_after(i + 1);
+    weigh_tile(unit, s.weights, head_dim, part.sums + static_cast<int64_t>(unit.row) * head_dim);
   }
 }
 

@@ -17,6 +17,7 @@
 // odd inputs of each pair, then both to the total. It is the same for any number of rows.
 #define MYNA_ISA matmul_amx
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "cpu/avx512/panels_amx.h"
@@ -25,13 +26,13 @@
 namespace myna {
 namespace {
 
-constexpr std::int64_t kTurnBlocks = 8;  // blocks unpacked at a time
-constexpr std::int64_t kUnitRows = 32;   // rows of two tiles
-constexpr std::size_t kMaxUnits = 8;     // that share one unpacking
-constexpr std::size_t kFewUnits = 2;     // so many are faster one after the other: their sums stay in tiles
+constexpr std::int64_t kMaxTurn = 14;   // unpacked at a time, for the first-level cache
+constexpr std::int64_t kMaxPart = 32;   // of all rows' activations, for the second-level cache
+constexpr std::int64_t kUnitRows = 32;  // rows of two tiles
+constexpr std::size_t kFewUnits = 2;    // so many are faster one after the other: their sums stay in tiles
 
 struct alignas(64) Scratch {
-  Weights2 weights[2][kTurnBlocks];
+  Weights2 weights[kMaxTurn];
   UnitSums sums[kMaxPairs][kMaxUnits], unused;
 };
 
@@ -80,31 +81,26 @@ inline __attribute__((always_inline)) void multiply(const std::uint16_t* rows, c
   }(std::make_integer_sequence<int, kNumSteps<HasTwo>>{});
 }
 
-// As above with both tiles of rows, for the first block of a turn: the previous unit's sums are stored one by
-// one and this unit's are loaded (or zeroed), so that neither waits for all products.
-template <bool IsFirst>
-inline __attribute__((always_inline)) void multiply_next(const std::uint16_t* rows, const Weights2& weights,
-                                                         UnitSums& before, const UnitSums& sums) {
-  const auto next = [&]<int Tile>(std::integral_constant<int, Tile>) {
-    store_tile<Tile>(before[Tile / 2][Tile % 2], 64);
-    if constexpr (IsFirst)
-      zero_tile<Tile>();
-    else
-      load_tile<Tile>(sums[Tile / 2][Tile % 2], 64);
-  };
-  next(std::integral_constant<int, 0>{});
-  load_tile<4>(rows, 64);
+// As above with both tiles of rows, which come from the second-level cache. Calls `before` with the tile of
+// each sum before it is used.
+template <class Before>
+inline __attribute__((always_inline)) void multiply_streamed(const std::uint16_t* rows,
+                                                             const Weights2& weights, Before before) {
+  before(std::integral_constant<int, 0>{});
+  stream_tile<4>(rows, 64);
   load_tile<6>(weights[0], 64);
   multiply_tiles<0, 4, 6>();
-  next(std::integral_constant<int, 1>{});
+  before(std::integral_constant<int, 1>{});
   load_tile<7>(weights[1], 64);
   multiply_tiles<1, 4, 7>();
-  next(std::integral_constant<int, 2>{});
-  load_tile<5>(rows + kPanelRows * kBlock, 64);
+  before(std::integral_constant<int, 2>{});
+  stream_tile<5>(rows + kPanelRows * kBlock, 64);
   multiply_tiles<2, 5, 6>();
-  next(std::integral_constant<int, 3>{});
+  before(std::integral_constant<int, 3>{});
   multiply_tiles<3, 5, 7>();
 }
+
+constexpr auto kNothing = [](auto) {};
 
 // A block of one of the pair's panels; see `unpack`.
 template <class R, class Between>
@@ -114,8 +110,6 @@ inline __attribute__((always_inline)) void unpack_panel(const Pair& pair, int pa
   unpack<R>(pair.data[panel] + at, static_cast<int>(block % R::kBlocks), pair.exponent[panel], pair.ahead,
             pair.codes[panel], out[panel], between);
 }
-
-constexpr auto kNothing = [](auto) {};
 
 // Unpacks a block of both panels while another is multiplied. With two tiles of rows, a step comes after
 // every few of the 32 vectors (the second panel's weights may just have been written, and are read late);
@@ -145,14 +139,15 @@ void few_rows(const Panels& panels, const Activations& x, const Unit& unit, Scra
   const std::int64_t next_block = x.tile_width(unit.row) * kBlock;
   const std::uint16_t* first = x.bfloats() + x.index(0, unit.row) * kBlock;
   std::int64_t turn = 0;  // of the two places for weights
-  const auto place = [&](std::int64_t i) -> Weights2& { return s.weights[i % 2][0]; };
+  const auto place = [&](std::int64_t i) -> Weights2& { return s.weights[i % 2]; };
   Pair pair = panels.pair(0);
   unpack_panel<R>(pair, 0, 0, place(0), kNothing);
   unpack_panel<R>(pair, 1, 0, place(0), kNothing);
   // The outputs of a group are written later than its sums, so that nothing waits for these.
   const auto keep = [&](std::int64_t end) {
     const std::int64_t begin = (end - 1) / Panels::kGroup * Panels::kGroup;
-    panels.keep(&s.sums[begin % kMaxPairs][0], kMaxUnits, unit, begin, end - begin);
+    const typename Panels::Writer writer(panels, begin, end - begin);
+    for (int row = 0; row < unit.rows; ++row) writer.write({&s.sums[begin % kMaxPairs][0]}, unit, row);
   };
   for (std::int64_t index = 0; index < num_pairs; ++index) {
     const std::uint16_t* rows = first;
@@ -172,79 +167,91 @@ void few_rows(const Panels& panels, const Activations& x, const Unit& unit, Scra
   keep(num_pairs);
 }
 
-// The blocks of a pair that are unpacked while those before it are multiplied.
-struct Later {
-  template <class R, class Between>
-  inline __attribute__((always_inline)) void unpack_one(Between between) {
-    unpack_panel<R>(pair, done % 2, block + done / 2, out[done / 2], between);
-    ++done;
+// Outputs whose sums are complete, written a row at a time while later ones are multiplied.
+template <class Panels>
+class Pending {
+ public:
+  explicit Pending(std::span<const Unit> units) : units_(units), unit_(units.size()) {}
+
+  void start(const Panels& panels, std::int64_t pair, std::int64_t num_pairs, const UnitSums* sums) {
+    finish();
+    writer_.emplace(panels, pair, num_pairs);
+    sums_ = sums;
+    unit_ = 0;
   }
-  // Whether it is time for one more, so that all are done after `num_calls`.
-  bool is_due(std::int64_t num_calls) {
-    credit += todo;
-    if (credit < num_calls || done == todo) return false;
-    credit -= num_calls;
-    return true;
+  inline __attribute__((always_inline)) void write_row() {
+    if (unit_ == units_.size()) return;
+    writer_->write({sums_ + unit_}, units_[unit_], row_);
+    if (++row_ < units_[unit_].rows) return;
+    row_ = 0;
+    ++unit_;
+  }
+  void finish() {
+    while (unit_ < units_.size()) write_row();
   }
 
-  Pair pair;
-  std::int64_t block, todo;  // blocks of one panel
-  Weights2* out;
-  int done = 0;
-  std::int64_t credit = 0;
+ private:
+  std::span<const Unit> units_;
+  std::size_t unit_;
+  int row_ = 0;
+  const UnitSums* sums_ = nullptr;
+  std::optional<typename Panels::Writer> writer_;
 };
 
 // A turn of one pair for all units.
-template <class R, bool IsFirst>
+template <bool IsFirst, class Panels>
 void multiply_units(std::span<const Unit> units, const Activations& x, std::int64_t block, std::int64_t count,
-                    const Weights2* weights, UnitSums* sums, UnitSums& unused, Later& later) {
-  const std::int64_t num_calls = std::ssize(units) * (count - 1);
+                    const Weights2* weights, UnitSums* sums, UnitSums& unused, Pending<Panels>& pending) {
   UnitSums* before = &unused;
   for (std::size_t u = 0; u < units.size(); ++u) {
     const std::int64_t next_block = x.tile_width(units[u].row) * kBlock;
     const std::uint16_t* rows = x.bfloats() + x.index(block, units[u].row) * kBlock;
-    multiply_next<IsFirst>(rows, weights[0], *before, sums[u]);
+    // The previous unit's sums are stored one by one, so that nothing waits for all products.
+    multiply_streamed(rows, weights[0], [&]<int Tile>(std::integral_constant<int, Tile>) {
+      store_tile<Tile>((*before)[Tile / 2][Tile % 2], 64);
+      if constexpr (IsFirst)
+        zero_tile<Tile>();
+      else
+        load_tile<Tile>(sums[u][Tile / 2][Tile % 2], 64);
+    });
     for (std::int64_t i = 1; i < count; ++i) {
       rows += next_block;
-      if (!later.is_due(num_calls)) {
-        multiply<true>(rows, weights[i]);
-        continue;
-      }
-      later.unpack_one<R>([&](auto vector) __attribute__((always_inline)) {
-        constexpr int at = decltype(vector)::value;
-        if constexpr (at % 2 == 1) multiply_step<true, at / 2>(rows, weights[i]);
-      });
+      pending.write_row();
+      multiply_streamed(rows, weights[i], kNothing);
     }
     before = &sums[u];
   }
   store_sums<true>(*before);
-  while (later.done < later.todo) later.unpack_one<R>(kNothing);
 }
 
-// Several units: a turn of blocks of some pairs after the other, so that the turn's activations stay in the
-// second-level cache; sums go back to memory between turns.
+// Several units: one part of the inputs after the other, so that its activations stay in the second-level
+// cache for all pairs; in turns of blocks, between which sums go back to memory.
 template <class R, class Panels>
 void many_rows(const Panels& panels, const Activations& x, std::span<const Unit> units, std::int64_t begin,
                std::int64_t end, Scratch& s) {
   const std::int64_t num_blocks = panels.num_blocks();
-  const auto blocks_from = [&](std::int64_t block) {
-    return std::clamp(num_blocks - block, std::int64_t{0}, kTurnBlocks);
-  };
-  int place = 0;
-  Later first{panels.pair(begin), 0, 2 * blocks_from(0), s.weights[0]};
-  while (first.done < first.todo) first.unpack_one<R>(kNothing);
-  for (std::int64_t block = 0; block < num_blocks; block += kTurnBlocks)
-    for (std::int64_t pair = begin; pair < end; ++pair, place ^= 1) {
-      const bool is_last = pair + 1 == end;
-      const std::int64_t next = is_last ? begin : pair + 1,
-                         next_block = is_last ? block + kTurnBlocks : block;
-      Later later{panels.pair(next), next_block, 2 * blocks_from(next_block), s.weights[place ^ 1]};
-      const auto multiply_all = block == 0 ? multiply_units<R, true> : multiply_units<R, false>;
-      multiply_all(units, x, block, blocks_from(block), s.weights[place], s.sums[pair - begin], s.unused,
-                   later);
+  const std::int64_t num_turns = (num_blocks + kMaxTurn - 1) / kMaxTurn,
+                     turn = (num_blocks + num_turns - 1) / num_turns;
+  const std::int64_t part_blocks = std::max(kMaxPart / turn, std::int64_t{1}) * turn;
+  Pending<Panels> pending(units);
+  for (std::int64_t part = 0; part < num_blocks; part += part_blocks) {
+    const std::int64_t part_end = std::min(num_blocks, part + part_blocks);
+    for (std::int64_t index = begin; index < end; ++index) {
+      const Pair pair = panels.pair(index);
+      UnitSums* sums = s.sums[index - begin];
+      for (std::int64_t block = part; block < part_end; block += turn) {
+        const std::int64_t count = std::min(part_end - block, turn);
+        for (std::int64_t i = 0; i < count; ++i)
+          for (const int panel : {0, 1}) unpack_panel<R>(pair, panel, block + i, s.weights[i], kNothing);
+        const auto multiply_all = block == 0 ? multiply_units<true, Panels> : multiply_units<false, Panels>;
+        multiply_all(units, x, block, count, s.weights, sums, s.unused, pending);
+      }
+      const std::int64_t done = index + 1 - begin, group = (done - 1) / Panels::kGroup * Panels::kGroup;
+      if (part_end == num_blocks && (done % Panels::kGroup == 0 || index + 1 == end))
+        pending.start(panels, begin + group, done - group, s.sums[group]);
     }
-  for (std::size_t u = 0; u < units.size(); ++u)
-    panels.keep(&s.sums[0][u], kMaxUnits, units[u], begin, end - begin);
+  }
+  pending.finish();
 }
 
 // Only the rows in use: smaller tiles are faster.

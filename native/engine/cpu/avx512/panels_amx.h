@@ -9,7 +9,8 @@ namespace myna {
 namespace {
 
 constexpr float kActivationUnit = 0x1p90f, kSumUnit = 0x1p22f;  // 2^112 / 2^90
-constexpr std::int64_t kMaxPairs = 4;                           // of panels that share a turn's activations
+constexpr std::int64_t kMaxPairs = 16;                          // of panels that share a part's activations
+constexpr std::size_t kMaxUnits = 8;                            // that share one unpacking
 constexpr std::size_t kTileBytes = 1024, kSums = 256;
 
 using Weights2 = std::uint8_t[2][kTileBytes];  // a block of a pair of panels
@@ -60,11 +61,21 @@ inline void store_block(std::uint16_t* to, __m512 first, __m512 second) {
   _mm512_store_si512(to, _mm512_shuffle_epi8(both, order));
 }
 
-// The pairs of panels of a call, and where their outputs go. Those of `group` pairs are written together:
-// sums[i] are those of the i-th pair, `next_pair` units apart.
+// The sums of some pairs of panels: sums[i * kMaxUnits] are those of the i-th pair.
+struct PairSums {
+  const float* at(std::int64_t pair, int row, int panel) const {
+    return sums[static_cast<std::size_t>(pair) * kMaxUnits][row / kPanelRows][panel] +
+           row % kPanelRows * kPanelRows;
+  }
+
+  const UnitSums* sums;
+};
+
+// The pairs of panels of a call, and where their outputs go. Those of `kGroup` pairs are written together,
+// row by row: rows of the output are far apart.
 class ConsecutivePanels {
  public:
-  static constexpr std::int64_t kGroup = 1;
+  static constexpr std::int64_t kGroup = 4;
 
   ConsecutivePanels(const Matrix& m, std::int64_t begin, std::int64_t end, const Output& out)
       : m_(m), begin_(begin), end_(end), out_(out) {}
@@ -77,19 +88,28 @@ class ConsecutivePanels {
             2 * m_.panel_bytes};  // the last may be twice the same
   }
 
-  // Row by row, since rows of the output are far apart.
-  void keep(const UnitSums* sums, std::size_t next_pair, const Unit& unit, std::int64_t pair,
-            std::int64_t num_pairs) const {
-    __m512 factors[2 * kMaxPairs];
-    const std::int64_t first = begin_ + 2 * pair, count = std::min(2 * num_pairs, end_ - first);
-    for (std::int64_t p = 0; p < count; ++p) factors[p] = factor_of(m_, first + p);
-    for (int t = 0; t < unit.rows; ++t)
-      for (std::int64_t p = 0; p < count; ++p) {
-        const float* sum = sums[static_cast<std::size_t>(p / 2) * next_pair][t / kPanelRows][p % 2] +
-                           t % kPanelRows * kPanelRows;
-        store<Avx512Vnni>(out_, unit.row + t, first + p, _mm512_mul_ps(_mm512_load_ps(sum), factors[p]));
+  // Writes the outputs of `num_pairs` pairs from `pair` on.
+  class Writer {
+   public:
+    Writer(const ConsecutivePanels& panels, std::int64_t pair, std::int64_t num_pairs)
+        : out_(panels.out_),
+          first_(panels.begin_ + 2 * pair),
+          count_(std::min(2 * num_pairs, panels.end_ - first_)) {
+      for (std::int64_t p = 0; p < count_; ++p) factors_[p] = factor_of(panels.m_, first_ + p);
+    }
+
+    void write(PairSums sums, const Unit& unit, int row) const {
+      for (std::int64_t p = 0; p < count_; ++p) {
+        const __m512 sum = _mm512_load_ps(sums.at(p / 2, row, p % 2));
+        store<Avx512Vnni>(out_, unit.row + row, first_ + p, _mm512_mul_ps(sum, factors_[p]));
       }
-  }
+    }
+
+   private:
+    const Output& out_;
+    std::int64_t first_, count_;
+    __m512 factors_[2 * kGroup];
+  };
 
  private:
   const Matrix& m_;
@@ -112,41 +132,43 @@ class GatedPanels {
     return {*product_.gate, panel, *product_.up, panel, product_.up->panel_bytes};
   }
 
-  void keep(const UnitSums* sums, std::size_t next_pair, const Unit& unit, std::int64_t pair,
-            std::int64_t num_pairs) const {
-    if (product_.function == Gate::kSilu)
-      keep_with(sums, next_pair, unit, pair, num_pairs,
-                [](__m512 x) { return matmul_amx::times_sigmoid(x, x); });
-    else
-      keep_with(sums, next_pair, unit, pair, num_pairs, matmul_amx::gelu_by_tanh);
-  }
-
- private:
-  template <class Function>
-  void keep_with(const UnitSums* sums, std::size_t next_pair, const Unit& unit, std::int64_t pair,
-                 std::int64_t num_pairs, Function function) const {
-    Activations& out = *product_.out;
-    for (std::int64_t p = 0; p < num_pairs; p += kGroup) {
-      const UnitSums* at[] = {sums + static_cast<std::size_t>(p) * next_pair,
-                              sums + static_cast<std::size_t>(p + 1) * next_pair};
-      const std::int64_t panel = begin_ + pair + p;
-      const __m512 gate_factors[] = {factor_of(*product_.gate, panel), factor_of(*product_.gate, panel + 1)};
-      const __m512 up_factors[] = {factor_of(*product_.up, panel), factor_of(*product_.up, panel + 1)};
-      std::uint16_t* to = out.bfloats() + out.index(panel / kGroup, unit.row) * kBlock;
-      for (int t = 0; t < unit.rows; ++t) {
-        const auto value = [&](int i) {
-          const float (&both)[2][kSums] = (*at[i])[t / kPanelRows];
-          const auto of = [&](int which) {
-            return _mm512_load_ps(both[which] + t % kPanelRows * kPanelRows);
-          };
-          return _mm512_mul_ps(function(_mm512_mul_ps(of(0), gate_factors[i])),
-                               _mm512_mul_ps(of(1), up_factors[i]));
-        };
-        store_block(to + t * kBlock, value(0), value(1));
+  class Writer {
+   public:
+    // Of a whole group.
+    Writer(const GatedPanels& panels, std::int64_t pair, std::int64_t)
+        : product_(panels.product_), block_((panels.begin_ + pair) / kGroup) {
+      for (int p = 0; p < kGroup; ++p) {
+        factors_[p][0] = factor_of(*product_.gate, panels.begin_ + pair + p);
+        factors_[p][1] = factor_of(*product_.up, panels.begin_ + pair + p);
       }
     }
-  }
 
+    void write(PairSums sums, const Unit& unit, int row) const {
+      if (product_.function == Gate::kSilu)
+        write_with(sums, unit, row, [](__m512 x) { return matmul_amx::times_sigmoid(x, x); });
+      else
+        write_with(sums, unit, row, matmul_amx::gelu_by_tanh);
+    }
+
+   private:
+    template <class Function>
+    void write_with(PairSums sums, const Unit& unit, int row, Function function) const {
+      const auto value = [&](int p) {
+        const auto of = [&](int which) {
+          return _mm512_mul_ps(_mm512_load_ps(sums.at(p, row, which)), factors_[p][which]);
+        };
+        return _mm512_mul_ps(function(of(0)), of(1));
+      };
+      Activations& out = *product_.out;
+      store_block(out.bfloats() + (out.index(block_, unit.row) + row) * kBlock, value(0), value(1));
+    }
+
+    const GatedProduct& product_;
+    std::int64_t block_;
+    __m512 factors_[kGroup][2];
+  };
+
+ private:
   const GatedProduct& product_;
   std::int64_t begin_, end_;
 };
