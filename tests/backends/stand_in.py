@@ -108,6 +108,9 @@ class Elsewhere:
     def price(self, model: str) -> Price | None:
         return self.prices.get(model)
 
+    def expect(self, model: ModelSpec) -> None:
+        self.calls.append("expect")
+
     async def start(self) -> None:
         self.calls.append("start")
 

@@ -29,6 +29,10 @@ using ReadFn = void (*)(const std::uint8_t* block, float* values);
 // One row into lane `lane` of a panel; `count` is blocks of 32 for quantised types, inputs for float ones.
 using PackFn = Peak (*)(const std::uint8_t* src, std::int64_t count, int lane, std::uint8_t* panel);
 
+// Four rows, `stride` bytes apart, into lanes `lane` to `lane` + 3 of a panel, with the same result.
+using PackFourFn = void (*)(const std::uint8_t* src, std::size_t stride, std::int64_t count, int lane,
+                            std::uint8_t* panel, Peak* peaks);
+
 struct Format {
   TensorType type;
   TensorType packed_as;  // the type whose kernels run it
@@ -38,6 +42,7 @@ struct Format {
   std::size_t record_bytes;
   bool (*fits)(const std::uint8_t* block) = nullptr;  // null: every block does
   const Codes* codes = nullptr;
+  PackFourFn pack_four = nullptr;  // null: row by row
 };
 
 std::span<const Format> formats();

@@ -9,6 +9,7 @@
 #include "cpu/blocks.h"
 #include "cpu/coded_formats.h"
 #include "cpu/formats.h"
+#include "cpu/four_rows.h"
 #include "cpu/half.h"
 #include "cpu/layout.h"
 #include "cpu/panel.h"
@@ -99,6 +100,48 @@ Peak pack_q45_k(const std::uint8_t* src, std::int64_t num_blocks, int lane, std:
   return peak;
 }
 
+template <class R>
+void pack_four_q45_k(const std::uint8_t* src, std::size_t stride, std::int64_t num_blocks, int lane,
+                     std::uint8_t* panel, Peak* peaks) {
+  constexpr std::int64_t kLowAt = R::kBits == 5 ? 48 : 16;
+  using four_rows::Words;
+  for (std::int64_t b = 0; b < num_blocks; b += 8, src += kLowAt + 128, panel += R::kBytes) {
+    four_rows::prefetch(src, stride, kLowAt + 128);
+    const auto [heads, first, second, third] = four_rows::load(src, stride).of;  // see unpack_k_scale
+    const Words scales[] = {first & 0x3f3f3f3fu, (third & 0x0f0f0f0fu) | (first >> 6 & 0x03030303u) << 4};
+    const Words minimums[] = {second & 0x3f3f3f3fu,
+                              (third >> 4 & 0x0f0f0f0fu) | (second >> 6 & 0x03030303u) << 4};
+    for (int half = 0; half < 2; ++half) {
+      four_rows::put_scales(panel + R::kScales + half * 64, lane, scales[half]);
+      four_rows::put_scales(panel + R::kMins + half * 64, lane, minimums[half]);
+    }
+    const Words most_scale = four_rows::largest_byte(four_rows::larger_bytes(scales[0], scales[1]));
+    const Words most_minimum = four_rows::largest_byte(four_rows::larger_bytes(minimums[0], minimums[1]));
+    for (int row = 0; row < 4; ++row) {
+      const auto scale = static_cast<std::uint16_t>(heads[row]);
+      const auto minimum = static_cast<std::uint16_t>(heads[row] >> 16);
+      write(panel + R::kHeadScales + (lane + row) * 2, scale);
+      write(panel + R::kHeadMins + (lane + row) * 2, minimum);
+      peaks[row].add(half_to_float(scale) * static_cast<float>(most_scale[row] << R::kBits));
+      peaks[row].add(half_to_float(minimum) * static_cast<float>(most_minimum[row]));
+    }
+    for (int s = 0; s < 8; s += 2) {
+      const std::uint8_t* bytes = src + kLowAt + s * 16;
+      const auto begin = four_rows::load(bytes, stride), end = four_rows::load(bytes + 16, stride);
+      four_rows::put_nibbles(panel + R::kLow + s * R::kLowBytes, lane, begin, end, 0);
+      four_rows::put_nibbles(panel + R::kLow + (s + 1) * R::kLowBytes, lane, begin, end, 4);
+    }
+    if constexpr (R::kBits == 5) {
+      const four_rows::Columns bits[] = {four_rows::load(src + 16, stride), four_rows::load(src + 32, stride)};
+      for (int s = 0; s < 8; ++s) {
+        Words high{};
+        for (int g = 0; g < 8; ++g) high |= (bits[g / 4].of[g % 4] >> s & 0x01010101u) << g;
+        four_rows::put(panel + R::kHigh + s * R::kHighBytes, 0, lane, high);
+      }
+    }
+  }
+}
+
 Peak pack_q6_k(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::uint8_t* panel) {
   using R = RecordQ6_K;
   Peak peak;
@@ -123,6 +166,45 @@ Peak pack_q6_k(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::
     peak.add(half_to_float(read<std::uint16_t>(src + 208)) * static_cast<float>(most_scale * 64));
   }
   return peak;
+}
+
+void pack_four_q6_k(const std::uint8_t* src, std::size_t stride, std::int64_t num_blocks, int lane,
+                    std::uint8_t* panel, Peak* peaks) {
+  using R = RecordQ6_K;
+  using four_rows::Words;
+  for (std::int64_t b = 0; b < num_blocks; b += 8, src += 210, panel += R::kBytes) {
+    four_rows::prefetch(src, stride, 210);
+    Words most{};
+    const four_rows::Columns scales = four_rows::load(src + 192, stride);
+    for (int i = 0; i < 4; ++i) {
+      four_rows::put_scales(panel + R::kScales + i * 64, lane, scales.of[i]);
+      most = four_rows::larger_bytes(most, four_rows::magnitudes(scales.of[i]));
+    }
+    most = four_rows::largest_byte(most);
+    for (int row = 0; row < 4; ++row) {
+      const auto scale = read<std::uint16_t>(src + static_cast<std::size_t>(row) * stride + 208);
+      write(panel + R::kHeadScales + (lane + row) * 2, scale);
+      peaks[row].add(half_to_float(scale) * static_cast<float>(most[row] * 64));
+    }
+    for (int half = 0; half < 2; ++half) {
+      const std::uint8_t* bytes = src + half * 64;
+      const four_rows::Columns low[] = {four_rows::load(bytes, stride), four_rows::load(bytes + 16, stride),
+                                        four_rows::load(bytes + 32, stride),
+                                        four_rows::load(bytes + 48, stride)};
+      const std::uint8_t* top = src + 128 + half * 32;
+      const four_rows::Columns bits[] = {four_rows::load(top, stride), four_rows::load(top + 16, stride)};
+      for (int s = half * 4; s < half * 4 + 4; ++s) {
+        const int pair = s % 2 * 2;
+        four_rows::put_nibbles(panel + R::kLow + s * R::kLowBytes, lane, low[pair], low[pair + 1],
+                               static_cast<unsigned>(s % 4 / 2 * 4));
+        for (int h = 0; h < 2; ++h) {
+          Words high{};
+          for (int g = 0; g < 4; ++g) high |= (bits[h].of[g] >> (s % 4 * 2) & 0x03030303u) << (2 * g);
+          four_rows::put(panel + R::kHigh + s * R::kHighBytes, h, lane, high);
+        }
+      }
+    }
+  }
 }
 
 template <class T>
@@ -194,8 +276,9 @@ Peak pack_ternary(const std::uint8_t* src, std::int64_t num_blocks, int lane, st
 
 template <class R>
 constexpr Format quantised(TensorType type, TensorType packed_as, ReadFn read, PackFn pack,
-                           const Codes* codes = nullptr, bool (*fits)(const std::uint8_t*) = nullptr) {
-  return {type, packed_as, read, pack, R::kBlocks, R::kBytes, fits, codes};
+                           const Codes* codes = nullptr, bool (*fits)(const std::uint8_t*) = nullptr,
+                           PackFourFn pack_four = nullptr) {
+  return {type, packed_as, read, pack, R::kBlocks, R::kBytes, fits, codes, pack_four};
 }
 
 template <class R, DecodeFn Decode, const Codes& kCodes, TensorType Type>
@@ -218,9 +301,11 @@ constexpr Format kFormats[] = {
     quantised<RecordQ8_0>(T::Q8_0, T::Q8_0, read_q8_0, pack_simple<RecordQ8_0>),
     quantised<RecordQ2_K>(T::Q2_K, T::Q2_K, read_q2_k, pack_q2_k),
     quantised<RecordQ3_K>(T::Q3_K, T::Q3_K, read_q3_k, pack_q3_k),
-    quantised<RecordQ4_K>(T::Q4_K, T::Q4_K, read_q4_k, pack_q45_k<RecordQ4_K>),
-    quantised<RecordQ5_K>(T::Q5_K, T::Q5_K, read_q5_k, pack_q45_k<RecordQ5_K>),
-    quantised<RecordQ6_K>(T::Q6_K, T::Q6_K, read_q6_k, pack_q6_k),
+    quantised<RecordQ4_K>(T::Q4_K, T::Q4_K, read_q4_k, pack_q45_k<RecordQ4_K>, nullptr, nullptr,
+                          pack_four_q45_k<RecordQ4_K>),
+    quantised<RecordQ5_K>(T::Q5_K, T::Q5_K, read_q5_k, pack_q45_k<RecordQ5_K>, nullptr, nullptr,
+                          pack_four_q45_k<RecordQ5_K>),
+    quantised<RecordQ6_K>(T::Q6_K, T::Q6_K, read_q6_k, pack_q6_k, nullptr, nullptr, pack_four_q6_k),
     quantised<RecordTQ2_0>(T::TQ1_0, T::TQ2_0, read_tq1_0, pack_ternary<54, ternary_tq1>, &kTernary),
     quantised<RecordTQ2_0>(T::TQ2_0, T::TQ2_0, read_tq2_0, pack_ternary<66, two_bits>, &kTernary),
     quantised<RecordIQ4_NL>(T::IQ4_NL, T::IQ4_NL, read_iq4_nl, pack_iq4_nl, &kCurvedSteps),
@@ -274,8 +359,17 @@ Matrix pack(WeightArena& arena, TensorType type, std::int64_t rows, std::int64_t
     const std::int64_t lanes = std::min(kPanelRows, rows - p * kPanelRows);
     std::uint8_t* panel = data + static_cast<std::size_t>(p) * matrix.panel_bytes;
     std::uint8_t* units = panel + matrix.panel_bytes - unit_bytes;
-    for (int lane = 0; lane < lanes; ++lane) {
-      const Peak peak = how.pack(src + static_cast<std::size_t>(p * kPanelRows + lane) * source_row,
+    const std::uint8_t* first = src + static_cast<std::size_t>(p * kPanelRows) * source_row;
+    int lane = 0;
+    if (how.pack_four != nullptr)
+      for (; lane + 4 <= lanes; lane += 4) {
+        Peak peaks[4];
+        how.pack_four(first + static_cast<std::size_t>(lane) * source_row, source_row, matrix.num_blocks(), lane,
+                      panel, peaks);
+        for (int row = 0; row < 4; ++row) write(units + (lane + row) * sizeof(float), peaks[row].unit());
+      }
+    for (; lane < lanes; ++lane) {
+      const Peak peak = how.pack(first + static_cast<std::size_t>(lane) * source_row,
                                  is_float(type) ? cols : matrix.num_blocks(), lane, panel);
       if (unit_bytes > 0) write(units + lane * sizeof(float), peak.unit());
     }

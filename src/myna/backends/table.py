@@ -109,6 +109,12 @@ class Backends:
         """The price of this model's tokens, from the first backend whose settings have one."""
         return next((price for one in self.opened.values() if (price := one.price(model)) is not None), None)
 
+    def expect(self, model: ModelSpec) -> None:
+        """See `core.backend.Backend.expect`."""
+        backend = next((backend for backend in self.opened.values() if backend.accepts(model)), None)
+        if backend is not None:
+            backend.expect(model)
+
     async def start(self) -> None:
         """See `core.backend.Backend.start`."""
         for backend in self.opened.values():

@@ -1,5 +1,6 @@
 """The command line: one file per verb. An error is one sentence that says what to do, and exit code 1."""
 
+import gc
 import os
 import sys
 
@@ -10,8 +11,11 @@ from myna.core.translatable import N_, Translatable
 def main() -> None:
     """The entry point `myna`."""
     try:
+        gc.disable()  # what is imported stays
         from myna.cli.root import run
 
+        gc.freeze()
+        gc.enable()
         sys.exit(run())
     except MynaError as exc:
         _tell(exc.text)

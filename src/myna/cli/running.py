@@ -73,6 +73,7 @@ def run_server(read: Callable[[], Settings]) -> None:
         start_logging(settings)
         check_sizes(served, settings.models_bytes)
         note_better_model(settings)
+        gc.disable()  # until the first model is loaded: what is imported and read until then stays
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(settings, served, listener, read, num_descriptors))
 
@@ -307,6 +308,8 @@ async def _run(
 ) -> None:
     certificate = read_certificate(settings)
     backends = backends_of(settings)
+    if (first := served.first) is not None:
+        backends.expect(first)
     pool = make_pool(settings, served, backends)
     is_new_key = has_no_key_yet(settings)
     keys = () if settings.no_auth else server_keys(settings)
@@ -370,8 +373,8 @@ async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Cal
     note(N_("Loading {model} …", model=model))
     try:
         async with pool.hold(pool.card(model)) as served:
-            gc.collect()
             gc.freeze()  # else each full collection would look at all that was imported, for some 100 ms
+            gc.enable()
             on_ready(_kind(served))
         notify_systemd_ready()
     except BaseException:

@@ -76,6 +76,11 @@ class ServedModels:
     drafts: Mapping[str, str] = field(default_factory=dict)
     guard: str = ""
 
+    @property
+    def first(self) -> LocalModel | None:
+        """The default model, if it is here."""
+        return next((file for file in self.files if file.id == self.default), None)
+
     def look(self, announced: Announced = tuple, embeds: Embeds = unknown_kind) -> PollListing:
         """A function that returns the current list of models, with those that backends announce."""
         return ModelRegistry(

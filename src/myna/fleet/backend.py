@@ -90,6 +90,9 @@ class FleetBackend:
     def price(self, model: str) -> Price | None:
         return None
 
+    def expect(self, model: ModelSpec) -> None:
+        """There is nothing to do early."""
+
     async def start(self) -> None:
         self.check()
         self._joining.start()

@@ -16,6 +16,7 @@ from myna.scheduling.admission import QueueLimits
 from myna.scheduling.streams import RequestStream
 from myna.workers.connection import Connect, Connection, Interrupted
 from myna.workers.frames import Abort, Stats, Step, Submit, Tokenize, Tokenized, WorkerMessage, WorkerSpec
+from myna.workers.launching import EarlyWorker
 from myna.workers.process import WorkerProcess
 from myna.workers.program import OWN, WorkerProgram
 from myna.workers.table import PendingRequest, RequestTable
@@ -43,7 +44,7 @@ class WorkerClient:
     A dead worker is restarted, first at once and then with a delay that grows from `delay_s`. Requests whose
     text nobody has read yet run again; the others raise `EngineDead`. A worker that stops working is killed
     after `patience` and treated as dead. `connect` reaches what runs the requests, by default a process of
-    their own; with it, interrupted answers may continue (`connection.Interrupted`).
+    their own, `early` if that has one; with it, interrupted answers may continue (`connection.Interrupted`).
     """
 
     def __init__(
@@ -55,11 +56,12 @@ class WorkerClient:
         patience: ProgressLimits | None = None,
         program: WorkerProgram = OWN,
         connect: Connect | None = None,
+        early: EarlyWorker | None = None,
     ) -> None:
         self._spec = spec
         self._delay_s = delay_s
         self._connect: Connect = connect or partial(
-            WorkerProcess, spec, patience or ProgressLimits(), program=program
+            WorkerProcess, spec, patience or ProgressLimits(), program=program, early=early
         )
         self._table = RequestTable(limits or QueueLimits(), self._abort, resumes=connect is not None)
         self._tokenizing: dict[int, asyncio.Future[list[int]]] = {}

@@ -13,10 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
-import msgspec
 import psutil
 
-from myna.core.environment import child_environment
 from myna.core.errors import ConfigurationError, ModelLoadFailed
 from myna.core.generator import ModelInfo
 from myna.core.translatable import N_
@@ -24,7 +22,7 @@ from myna.workers import frames
 from myna.workers.confinement import confinement_of
 from myna.workers.connection import OnMessage
 from myna.workers.frames import Command, Load, LoadFailed, Ping, Pong, Ready, WorkerMessage, WorkerSpec
-from myna.workers.main import Launch
+from myna.workers.launching import EarlyWorker, Inherited, launch
 from myna.workers.prefix_store import PrefixStore
 from myna.workers.process_tree import process_tree
 from myna.workers.program import OWN, WorkerProgram
@@ -32,7 +30,6 @@ from myna.workers.steplock import StepLock
 from myna.workers.watchdog import ProcessUsage, ProgressLimits, Watchdog
 
 _log: Final = logging.getLogger("myna.worker")
-_SOCKET_BUFFER_BYTES: Final = 1 << 20
 _LAST_LINES: Final = 5
 _LINE_BYTES: Final = 4096
 _GRACE_S: Final = 2.0
@@ -48,10 +45,17 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, spec: WorkerSpec, patience: ProgressLimits, on_message: OnMessage, program: WorkerProgram = OWN
+        self,
+        spec: WorkerSpec,
+        patience: ProgressLimits,
+        on_message: OnMessage,
+        program: WorkerProgram = OWN,
+        early: EarlyWorker | None = None,
     ) -> None:
+        """`early` may have a process of that program that is then used."""
         self._spec = spec
         self._program = program
+        self._early = early or EarlyWorker()
         self._forward = on_message
         self._patience = patience
         self._watchdog = Watchdog(patience)
@@ -69,16 +73,11 @@ class WorkerProcess:
     async def start(self) -> ModelInfo:
         """Start the process and wait until its model is loaded. Raises `ModelLoadFailed`, with the worker's
         own reason or how it died."""
-        self._socket, theirs = socket.socketpair()
-        with theirs:
-            for end in (self._socket, theirs):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
-            self._socket.setblocking(False)
-            with self._open_step_lock() as step_lock, await self._open_prefix_store() as prefixes:
-                await self._spawn(theirs, step_lock, prefixes)
+        with self._open_step_lock() as step_lock, await self._open_prefix_store() as prefixes:
+            connection = await self._launch(step_lock, prefixes)
         loop = asyncio.get_running_loop()
         link = _Link(self._on_message, self._lost)
-        _, self._link = await loop.create_connection(lambda: link, sock=self._socket)
+        _, self._link = await loop.create_connection(lambda: link, sock=connection)
         self.send(Load(self._spec))
         self._watching = asyncio.create_task(self._watch())
         await asyncio.wait((self._loaded, self.gone), return_when=asyncio.FIRST_COMPLETED)
@@ -155,33 +154,23 @@ class WorkerProcess:
         store = await asyncio.to_thread(PrefixStore.open, Path(spec.prefix_file), spec.prefix_bytes)
         return contextlib.closing(store) if store is not None else contextlib.nullcontext()
 
-    async def _spawn(
-        self, theirs: socket.socket, step_lock: StepLock | None, prefixes: PrefixStore | None
-    ) -> None:
-        """Called from the event loop's thread: the kernel's parent-death signal is bound to the spawning
-        thread."""
-        inherited = [None if one is None else one.fileno() for one in (theirs, step_lock, prefixes)]
+    async def _launch(self, step_lock: StepLock | None, prefixes: PrefixStore | None) -> socket.socket:
+        """Get a process, and return the server's end of its socket. Called from the event loop's thread: the
+        kernel's parent-death signal is bound to the spawning thread."""
         # At its end, a worker whose test coverage is measured writes that to a file.
         is_measured = "COVERAGE_PROCESS_CONFIG" in os.environ
-        program = self._program
-        is_free = is_measured or not program.is_confined
-        launch = Launch(None if is_free else confinement_of(self._spec), theirs.fileno(), *inherited[1:])
-        read_end, write_end = os.pipe()
-        try:
-            self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - milliseconds, and our own command
-                [program.python, "-P", "-m", program.module, msgspec.json.encode(launch).decode()],
-                stdin=subprocess.DEVNULL,
-                stdout=write_end,
-                stderr=write_end,
-                env=child_environment(os.environ) | dict(program.variables or {}),
-                pass_fds=[one for one in inherited if one is not None],
-                start_new_session=program.has_processes,
-            )
-        finally:
-            os.close(write_end)
-        pipe = os.fdopen(read_end, "rb", 0)
+        is_free = is_measured or not self._program.is_confined
+        confinement = None if is_free else confinement_of(self._spec)
+        inherited = Inherited(*(None if one is None else one.fileno() for one in (step_lock, prefixes)))
+        launched = self._early.take(confinement, inherited)
+        if launched is None:  # milliseconds, and our own command
+            launched = launch(self._program, confinement, inherited)
+        self._process, self._socket = launched.process, launched.socket
+        self._socket.setblocking(False)
+        pipe = os.fdopen(launched.output, "rb", 0)
         await asyncio.get_running_loop().connect_read_pipe(lambda: self._stderr, pipe)
         self._is_stderr_connected = True
+        return self._socket
 
     async def _watch(self) -> None:
         """Kill the worker if it hangs."""

@@ -5,7 +5,6 @@ import gc
 import logging
 import os
 import socket
-import struct
 import sys
 import threading
 from typing import Final
@@ -18,9 +17,9 @@ from myna.scheduling.sequence import RequestEvent
 from myna.workers import frames
 from myna.workers.frames import Abort, Load, Submit
 from myna.workers.loading import load_model
+from myna.workers.main import LENGTH
 from myna.workers.steplock import StepLock
 
-_LENGTH: Final = struct.Struct("<I")
 _log: Final = logging.getLogger(__name__)
 
 
@@ -35,8 +34,7 @@ class _Reporter:
         self._is_writing = threading.Lock()
 
     def ready(self, info: ModelInfo) -> None:
-        gc.collect()
-        gc.freeze()
+        gc.freeze()  # what was loaded stays, and garbage collections needn't look at it
         gc.disable()  # the loop collects garbage when idle
         self._send(frames.encode(frames.Ready(info)))
 
@@ -106,10 +104,10 @@ def run(connection: int, step_lock: int | None, prefix_file: int | None) -> None
 def receive(connection: socket.socket) -> bytes | None:
     """The next frame's payload; None if the server has closed the socket."""
     with contextlib.suppress(ConnectionError):
-        head = connection.recv(_LENGTH.size, socket.MSG_WAITALL)
-        if len(head) < _LENGTH.size:
+        head = connection.recv(LENGTH.size, socket.MSG_WAITALL)
+        if len(head) < LENGTH.size:
             return None
-        (size,) = _LENGTH.unpack(head)
+        (size,) = LENGTH.unpack(head)
         payload = bytearray()
         while len(payload) < size:
             part = connection.recv(min(size - len(payload), 1 << 20))

@@ -85,6 +85,9 @@ class VllmBackend:
     def price(self, model: str) -> Price | None:
         return None
 
+    def expect(self, model: ModelSpec) -> None:
+        """There is nothing to do early."""
+
     async def start(self) -> None:
         """Workers start when their models are loaded."""
 

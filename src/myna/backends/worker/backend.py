@@ -2,6 +2,7 @@
 it."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ from myna.prompts.tokenizer import check_tokenizer
 from myna.prompts.vocabulary import Vocabulary
 from myna.scheduling.admission import QueueLimits
 from myna.workers.frames import WorkerSpec
+from myna.workers.launching import EarlyWorker
 from myna.workers.prefix_store import store_path
 
 _log: Final = logging.getLogger(__name__)
@@ -65,9 +67,10 @@ StartWorker = Callable[[WorkerSpec, QueueLimits], Awaitable[WorkerModel]]
 class WorkerBackend:
     """A `core.backend.Backend`."""
 
-    def __init__(self, options: BackendOptions, start_worker: StartWorker = start_worker) -> None:
+    def __init__(self, options: BackendOptions, start: StartWorker | None = None) -> None:
         self._options = options
-        self._start_worker = start_worker
+        self._early = EarlyWorker()
+        self._start_worker: StartWorker = start or partial(start_worker, early=self._early)
         self._limits = QueueLimits(options.max_queue, options.max_queue_tokens)
         self._embeds: dict[LocalModel, bool] = {}
         self.hashes: Final = FileHashes(options.home / "hashes.json")
@@ -115,6 +118,11 @@ class WorkerBackend:
     def price(self, model: str) -> Price | None:
         return None
 
+    def expect(self, model: ModelSpec) -> None:
+        """Start a process for the model while the server still starts."""
+        with contextlib.suppress(OSError):  # it is started again for the model, and then the error counts
+            self._early.start()
+
     async def start(self) -> None:
         """Workers start when their models are loaded."""
         if names := missing():
@@ -127,7 +135,8 @@ class WorkerBackend:
         self._limits.max_waiting_tokens = options.max_queue_tokens
 
     async def aclose(self) -> None:
-        """Nothing to do: workers end when their models are unloaded."""
+        """Workers end when their models are unloaded."""
+        self._early.close()
 
     async def start_first(
         self, model: LocalModel, engines: list[str], kv_bytes: int, draft_part: float

@@ -22,6 +22,7 @@ from myna.prompts.vocabulary import Vocabulary
 from myna.scheduling.admission import QueueLimits
 from myna.workers.client import State, WorkerClient
 from myna.workers.frames import WorkerSpec
+from myna.workers.launching import EarlyWorker
 from myna.workers.program import OWN, WorkerProgram
 
 # What turns texts into tokens and back.
@@ -37,10 +38,15 @@ class WorkerModel(Generator, Embedder, Protocol):
     def pid(self) -> int | None: ...
 
 
-async def start_worker(spec: WorkerSpec, limits: QueueLimits, program: WorkerProgram = OWN) -> WorkerClient:
+async def start_worker(
+    spec: WorkerSpec,
+    limits: QueueLimits,
+    program: WorkerProgram = OWN,
+    early: EarlyWorker | None = None,
+) -> WorkerClient:
     """Start a worker process with these queue limits and wait until its model is loaded. Raises
     `ModelLoadFailed`."""
-    client = WorkerClient(spec, limits, program=program)
+    client = WorkerClient(spec, limits, program=program, early=early)
     await client.start()
     return client
 
