@@ -36,7 +36,7 @@ if(TARGET nanobind::module OR COMMAND nanobind_add_module)
   if(MYNA_IN_PLACE)
     set(keep_symbols NOSTRIP)  # for profiles
   endif()
-  nanobind_add_module(_native NB_STATIC ${keep_symbols} bindings/native.cpp)
+  nanobind_add_module(_native NB_STATIC ${keep_symbols} bindings/native.cpp bindings/strings.cpp)
   target_link_libraries(_native PRIVATE myna_engine)
   if(MYNA_IN_PLACE)
     set_target_properties(_native PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${PROJECT_SOURCE_DIR}/src/myna")

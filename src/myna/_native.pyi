@@ -12,6 +12,17 @@ def activations() -> str: ...
 def tensor_types() -> dict[str, float]:
     """ggml's names of those that can be weights, with the bytes of a packed weight."""
 
+def read_strings(data: bytes, start: int, count: int) -> tuple[list[bytes], int]:
+    """The next strings of a GGUF header, each after its length in 8 bytes, and the position after them; fewer
+    than `count` if the data ends inside one."""
+
+def merge_pairs(merges: list[bytes]) -> list[tuple[str, str]]:
+    """Merges, cut at the first space that isn't the first character; those without one are left out."""
+
+def byte_level_pieces(texts: list[bytes], kinds: bytes) -> list[bytes] | None:
+    """The bytes of the tokens of kind 1, written in GPT-2's alphabet; the others as they are. None if one of
+    them has other characters."""
+
 def usable_threads() -> int: ...
 def embedding_architectures() -> list[str]: ...
 def architectures() -> dict[str, list[str]]:

@@ -10,6 +10,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "bindings/strings.h"
 #include "cpu/formats.h"
 #include "encoder/embedder.h"
 #include "engine.h"
@@ -198,6 +199,9 @@ NB_MODULE(_native, module) {
           static_cast<double>(format.record_blocks * myna::kBlock * myna::kPanelRows);
     return found;
   });
+  module.def("read_strings", &myna::read_strings, "data"_a, "start"_a, "count"_a);
+  module.def("merge_pairs", &myna::merge_pairs, "merges"_a);
+  module.def("byte_level_pieces", &myna::byte_level_pieces, "texts"_a, "kinds"_a);
   module.def("usable_threads", &myna::usable_threads);
   nb::class_<Handle>(module, "Engine")
       .def(nb::init<const std::string&, int64_t, int64_t, int, int, bool>(), "path"_a, nb::kw_only(),

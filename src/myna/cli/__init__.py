@@ -10,6 +10,7 @@ from myna.core.translatable import N_, Translatable
 
 def main() -> None:
     """The entry point `myna`."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's library starts threads that nobody needs
     try:
         gc.disable()  # what is imported stays
         from myna.cli.root import run

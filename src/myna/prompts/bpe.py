@@ -4,7 +4,7 @@ Owns the merging of texts without special tokens.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from tokenizers import Regex
@@ -17,6 +17,7 @@ from tokenizers.pre_tokenizers import Sequence as Steps
 from myna.core.errors import ModelFileError
 from myna.core.translatable import N_
 from myna.prompts.pretokenizers import PRE_TOKENIZERS, PreTokenizer
+from myna.prompts.string_arrays import merge_pairs, texts_of
 from myna.prompts.token_pieces import SPACE_MARK, byte_alphabet
 from myna.prompts.vocabulary import Vocabulary
 
@@ -43,7 +44,7 @@ class BpeEncoder:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         rule = find_rule(vocabulary)
-        ids = dict(zip(_texts(vocabulary.texts), range(len(vocabulary)), strict=True))
+        ids = dict(zip(texts_of(vocabulary.texts), range(len(vocabulary)), strict=True))
         self._size = len(vocabulary)
         if len(ids) != self._size:
             raise UnsupportedTokenizer("The vocabulary's tokens are not UTF-8.")
@@ -79,23 +80,10 @@ class BpeEncoder:
         return rows
 
 
-def _texts(lines: Collection[bytes]) -> list[str]:
-    """Each line as text. They are decoded as one, if none has a line break: one by one would take most of
-    the time that loading a tokenizer takes Python."""
-    texts = b"\n".join(lines).decode("utf-8", "replace").split("\n")
-    return texts if len(texts) == len(lines) else [line.decode("utf-8", "replace") for line in lines]
-
-
-def _merges(lines: Sequence[bytes]) -> list[tuple[str, str]]:
-    pairs = []
-    for text in _texts(dict.fromkeys(lines)):  # only the first of equal merges counts
-        first, space, second = text.partition(" ")
-        if not first:  # it may begin with a space, but is never empty
-            first, space, second = text[1:].partition(" ")
-            first = " " + first
-        if space:  # else it joins nothing
-            pairs.append((first, second))
-    return pairs
+def _merges(lines: list[bytes]) -> list[tuple[str, str]]:
+    """Only the first of equal merges counts."""
+    once = dict.fromkeys(lines)
+    return merge_pairs(lines if len(once) == len(lines) else list(once))
 
 
 def _merge_tokenizer(

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from myna.core.errors import ModelFileError
 from myna.core.translatable import N_
 from myna.prompts.ggml_types import BLOCKS
+from myna.prompts.string_arrays import read_strings
 
 Numbers = npt.NDArray[np.generic]
 Value = bool | int | float | str | list[bytes] | Numbers
@@ -244,23 +245,13 @@ class _Parser:
 
     def _strings(self, count: int, key: str) -> list[bytes]:
         """Performance-critical: a vocabulary and its merges have about 300,000 strings."""
-        data, pos, size = self._data, self._pos, len(self._data)
         self._need(count * 8, key)
-        unpack = _U64.unpack_from
-        out: list[bytes] = []
-        append = out.append
-        for _ in range(count):
-            start = pos + 8
-            if start > size:
-                raise _NeedMoreData(key)
-            end = start + unpack(data, pos)[0]
-            if end > size:
-                if end - start > MAX_STRING_BYTES:
-                    raise self._error(f"a string of {key} declares {end - start} bytes")
-                raise _NeedMoreData(key)
-            append(data[start:end])
-            pos = end
-        self._pos = pos
+        out, end = read_strings(self._data, self._pos, count)
+        if len(out) < count:
+            if end + 8 <= len(self._data) and (length := _U64.unpack_from(self._data, end)[0]) > MAX_STRING_BYTES:
+                raise self._error(f"a string of {key} declares {length} bytes")
+            raise _NeedMoreData(key)
+        self._pos = end
         return out
 
     def _tensors(self, count: int, alignment: int) -> tuple[TensorInfo, ...]:

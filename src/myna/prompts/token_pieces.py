@@ -8,6 +8,8 @@ from typing import Final, Literal
 
 import numpy as np
 
+from myna.prompts.string_arrays import IS_NATIVE
+
 Kind = Literal["bpe", "spm", "wordpiece", "unigram", "rwkv", "plamo2"]
 
 SPACE_MARK: Final = "▁".encode()
@@ -35,13 +37,9 @@ def token_pieces(
     """Raises `ValueError` with the text of an invalid byte token."""
     if model == "rwkv":
         return tuple(_unescaped(text) for text in texts)
-    pieces = list(texts)
-    normal = tokens_of(kinds, TokenKind.NORMAL)
-    if is_byte_level:
-        for token, piece in zip(normal, _byte_level([texts[token] for token in normal]), strict=True):
-            pieces[token] = piece
-    elif model != "plamo2":
-        for token in normal:
+    pieces = _byte_level_pieces(texts, kinds) if is_byte_level else list(texts)
+    if model != "plamo2" and not is_byte_level:
+        for token in tokens_of(kinds, TokenKind.NORMAL):
             if SPACE_MARK in texts[token]:
                 pieces[token] = texts[token].replace(SPACE_MARK, b" ")
     for token in tokens_of(kinds, TokenKind.BYTE):
@@ -78,6 +76,20 @@ def _unescaped(text: bytes) -> bytes:
         return bytes.fromhex(match[1].decode("ascii")) if match[1] else _ESCAPES.get(match[2], match[2])
 
     return _ESCAPED.sub(unescape, text)
+
+
+def _byte_level_pieces(texts: Sequence[bytes], kinds: bytes | bytearray) -> list[bytes]:
+    pieces = list(texts)
+    if IS_NATIVE:
+        from myna._native import byte_level_pieces
+
+        found = byte_level_pieces(pieces, bytes(kinds))
+        if found is not None:
+            return found
+    normal = tokens_of(kinds, TokenKind.NORMAL)
+    for token, piece in zip(normal, _byte_level([texts[token] for token in normal]), strict=True):
+        pieces[token] = piece
+    return pieces
 
 
 def _byte_level(texts: list[bytes]) -> list[bytes]:
