@@ -1,12 +1,14 @@
 // Every kernel table is compared with a simple reference in double, bit by bit with the others of its kind,
 // and with itself for other numbers of rows, tiles and panel splits.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
 
 #include "check.h"
+#include "cpu/formats.h"
 #include "cpu/half.h"
 #include "cpu/kernels.h"
 #include "cpu/layout.h"
@@ -298,6 +300,39 @@ void threads_change_no_bit() {
   }
 }
 
+// Also for bytes that no quantiser writes, such as infinite scales.
+void four_rows_are_packed_like_each_alone() {
+  Random random(seed() + 4);
+  constexpr std::int64_t kCols = 768;
+  int num_formats = 0;
+  for (const Format& format : formats()) {
+    if (format.pack_four == nullptr) continue;
+    ++num_formats;
+    const std::size_t row = row_bytes(format.type, kCols);
+    const std::int64_t blocks = kCols / kBlock;
+    for (const bool is_noise : {false, true}) {
+      std::vector<std::uint8_t> bytes = random_weights(format.type, kPanelRows, kCols, random);
+      if (is_noise)
+        for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(random.below(256));
+      const auto panel_bytes = static_cast<std::size_t>(blocks / format.record_blocks) * format.record_bytes;
+      std::vector<std::uint8_t> alone(panel_bytes), together(panel_bytes);
+      for (int lane = 0; lane < kPanelRows; lane += 4) {
+        const std::uint8_t* first = bytes.data() + static_cast<std::size_t>(lane) * row;
+        Peak peaks[4];
+        format.pack_four(first, row, blocks, lane, together.data(), peaks);
+        for (int i = 0; i < 4; ++i) {
+          const Peak peak =
+              format.pack(first + static_cast<std::size_t>(i) * row, blocks, lane + i, alone.data());
+          CHECK(std::bit_cast<std::uint32_t>(peak.unit()) == std::bit_cast<std::uint32_t>(peaks[i].unit()),
+                geometry(format.type).name);
+        }
+      }
+      CHECK(alone == together, geometry(format.type).name);
+    }
+  }
+  CHECK(num_formats >= 3);
+}
+
 void bad_shapes_and_names_are_errors() {
   const auto refuses = [](auto fn) {
     try {
@@ -331,6 +366,7 @@ int main() {
   all_tables_agree();
   extremes_are_exact();
   bad_rows_stay_in_their_row();
+  four_rows_are_packed_like_each_alone();
   threads_change_no_bit();
   gated_products_change_no_bit();
   bad_shapes_and_names_are_errors();

@@ -108,11 +108,8 @@ class Elsewhere:
     def price(self, model: str) -> Price | None:
         return self.prices.get(model)
 
-    def expect(self, model: ModelSpec) -> None:
-        self.calls.append("expect")
-
-    async def start(self) -> None:
-        self.calls.append("start")
+    async def start(self, first: ModelSpec | None = None) -> None:
+        self.calls.append("start" if first is None else f"start for {first.id}")
 
     def change(self, options: BackendOptions) -> None:
         self.options = options

@@ -75,6 +75,14 @@ async def test_a_model_goes_to_the_first_backend_that_accepts_it() -> None:
         await Backends({"far": far}, ROWS).prepare(local("tiny"))
 
 
+async def test_only_the_backend_that_will_load_the_first_model_starts_for_it() -> None:
+    first, second = Elsewhere(OPTIONS), Elsewhere(OPTIONS)
+    await both(first, second).start(FarModel("far-1"))
+    assert (first.calls, second.calls) == (["start for far-1"], ["start"])
+    await both(first, second).start(local("tiny"))
+    assert (first.calls[1:], second.calls[1:]) == (["start"], ["start"])
+
+
 def test_a_server_without_any_usable_backend_says_what_to_install() -> None:
     first, second = Elsewhere(OPTIONS), Elsewhere(OPTIONS)
     first.is_installed = False

@@ -1,5 +1,6 @@
 """What `myna serve` puts together, in this process."""
 
+import asyncio
 import gc
 
 import pytest
@@ -7,7 +8,8 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from tests.http.scripted import ScriptedGenerator, pool_of
 
-from myna.cli.running import _load_first, http_options
+from myna.cli.first_model import announce, load_first
+from myna.cli.running import http_options
 from myna.http.middleware import RequestTracker
 from myna.http.server import Server, server_config
 from myna.settings import Settings
@@ -18,10 +20,14 @@ async def test_the_collector_leaves_alone_what_was_there_before_the_first_reques
 ) -> None:
     server = Server(uvicorn.Config(app="unused"), RequestTracker(), drain_s=0, on_start=lambda: None)
     gc.unfreeze()
+    gc.disable()  # as `run_server` does
     try:
-        await _load_first(pool_of(ScriptedGenerator([])), "tiny", server, lambda has_chat: None)
+        first = asyncio.create_task(load_first(pool_of(ScriptedGenerator([])), "tiny"))
+        await announce(first, server, lambda has_chat: None)
         assert gc.get_freeze_count() > 10_000
+        assert gc.isenabled()
     finally:
+        gc.enable()
         gc.unfreeze()
     assert "tiny" in capsys.readouterr().err
 

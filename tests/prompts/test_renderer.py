@@ -1,5 +1,6 @@
 """The face that the server sees: beginnings, fill-in-the-middle, models without a template, threads."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,10 @@ from myna.core.conversation import Message, ToolCall, ToolSpec
 from myna.core.errors import InvalidRequest, ModelFileError
 from myna.prompts.gguf import read_header
 from myna.prompts.renderer import GgufRenderer
+from myna.prompts.template import ChatTemplate
 from myna.prompts.token_pieces import byte_alphabet
+from myna.prompts.tokenizer import EngineTokenize, Tokenizer
+from myna.prompts.vocabulary import Vocabulary
 
 ModelPath = Callable[[str], Path]
 HELLO = [Message.of("user", "Hello")]
@@ -161,6 +165,25 @@ def test_a_model_whose_template_only_lists_tools_calls_in_the_format_that_it_has
             tokenizer__ggml__token_type=[1] * 256 + [3, 3],
         )
         assert GgufRenderer.from_header(read_header(path)).call_format == expected
+
+
+def test_templates_are_checked_while_the_tokenizer_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_checking, check = threading.Event(), ChatTemplate.load
+
+    def load(source: str, *, bos: str, eos: str) -> ChatTemplate:
+        is_checking.set()
+        return check(source, bos=bos, eos=eos)
+
+    def build(vocabulary: Vocabulary, engine_tokenize: EngineTokenize | None = None) -> Tokenizer:
+        assert is_checking.wait(30)  # the bound is for failures only
+        return Tokenizer(vocabulary, engine_tokenize)
+
+    monkeypatch.setattr(ChatTemplate, "load", load)
+    monkeypatch.setattr("myna.prompts.renderer.Tokenizer", build)
+    path = tiny(tmp_path, tokenizer__chat_template="{% for m in messages %}{{ m.content }}{% endfor %}")
+    assert GgufRenderer.load(path).has_chat_template
 
 
 def test_the_marks_of_a_spelled_call_are_tokens_and_those_in_clients_texts_are_text(tmp_path: Path) -> None:

@@ -11,8 +11,19 @@ _OWN = st.text(st.sampled_from(sorted(_BYTES)), min_size=1)
 _ANY = st.text(min_size=1).map(lambda text: text.encode("utf-8", "replace"))
 
 
-def pieces(texts: list[bytes]) -> tuple[bytes, ...]:
-    return token_pieces("bpe", texts, bytes([TokenKind.NORMAL]) * len(texts), is_byte_level=True)
+def pieces(texts: list[bytes], kinds: bytes = b"") -> tuple[bytes, ...]:
+    """With the extension, if it is built, and without."""
+    kinds = kinds or bytes([TokenKind.NORMAL]) * len(texts)
+    made = token_pieces("bpe", texts, kinds, is_byte_level=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("myna.prompts.token_pieces.IS_NATIVE", False)
+        assert token_pieces("bpe", texts, kinds, is_byte_level=True) == made
+    return made
+
+
+def test_only_normal_tokens_are_in_the_alphabet() -> None:
+    kinds = bytes([TokenKind.NORMAL, TokenKind.CONTROL, TokenKind.USER_DEFINED, TokenKind.UNUSED])
+    assert pieces(["Ġa".encode()] * 4, kinds) == (b" a", "Ġa".encode(), "Ġa".encode(), b"")
 
 
 def one_by_one(text: bytes) -> bytes:

@@ -12,6 +12,7 @@ from myna.core.errors import ModelLoadFailed
 from myna.workers.client import WorkerClient
 from myna.workers.confinement import confinement_of
 from myna.workers.frames import WorkerSpec
+from myna.workers.launching import EarlyWorker
 
 HIJACKED = Path(__file__).with_name("hijacked")
 pytestmark = pytest.mark.skipif(bool(missing()), reason="this system can't confine processes")
@@ -25,8 +26,9 @@ def is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 
+@pytest.mark.parametrize("is_early", [False, True])
 async def test_a_hijacked_worker_is_refused_everything_but_its_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    is_early: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tiny(tmp_path)
     (tmp_path / "other").write_text("not for the worker")
@@ -34,7 +36,11 @@ async def test_a_hijacked_worker_is_refused_everything_but_its_model(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HIJACKED), *filter(None, sys.path)]))
     before = states_of_files(tmp_path)
     lock = str(tmp_path / "step.lock")
-    client = WorkerClient(WorkerSpec("llamacpp", str(model), memory_bytes=1 << 20, step_lock=lock))
+    early = EarlyWorker()
+    if is_early:
+        early.start()
+    spec = WorkerSpec("llamacpp", str(model), memory_bytes=1 << 20, step_lock=lock)
+    client = WorkerClient(spec, early=early)
     with pytest.raises(ModelLoadFailed) as failure:
         await client.start()
     outcomes = dict(part.split(": ") for part in failure.value.message.split("; "))
@@ -55,8 +61,12 @@ def thread_states(pid: int | None) -> tuple[list[str], str]:
     return states, (process / "oom_score_adj").read_text()
 
 
-async def test_every_thread_of_a_worker_is_confined() -> None:
-    client = WorkerClient(WorkerSpec("fake", "fake"))
+@pytest.mark.parametrize("is_early", [False, True])
+async def test_every_thread_of_a_worker_is_confined(is_early: bool) -> None:
+    early = EarlyWorker()
+    if is_early:
+        early.start()
+    client = WorkerClient(WorkerSpec("fake", "fake"), early=early)
     await client.start()
     try:
         states, score = thread_states(client.pid)

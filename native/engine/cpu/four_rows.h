@@ -1,5 +1,5 @@
-// Four rows at a time, one in each 32-bit field of a vector, for packing: a record has the same four inputs of
-// neighbouring outputs side by side. Plain vectors of 16 bytes, which every 64-bit processor has.
+// Four rows at a time, one in each 32-bit field of a vector, for packing: a record has the same four inputs
+// of neighbouring outputs side by side. Plain vectors of 16 bytes, which every 64-bit processor has.
 #pragma once
 
 #include <cstddef>
@@ -29,8 +29,10 @@ struct Columns {
 inline Columns load(const std::uint8_t* src, std::size_t stride) {
   const auto r0 = read<Words>(src), r1 = read<Words>(src + stride), r2 = read<Words>(src + 2 * stride),
              r3 = read<Words>(src + 3 * stride);
-  const Words low01 = MYNA_SHUFFLE(Words, r0, r1, 0, 4, 1, 5), low23 = MYNA_SHUFFLE(Words, r2, r3, 0, 4, 1, 5),
-              top01 = MYNA_SHUFFLE(Words, r0, r1, 2, 6, 3, 7), top23 = MYNA_SHUFFLE(Words, r2, r3, 2, 6, 3, 7);
+  const Words low01 = MYNA_SHUFFLE(Words, r0, r1, 0, 4, 1, 5),
+              low23 = MYNA_SHUFFLE(Words, r2, r3, 0, 4, 1, 5),
+              top01 = MYNA_SHUFFLE(Words, r0, r1, 2, 6, 3, 7),
+              top23 = MYNA_SHUFFLE(Words, r2, r3, 2, 6, 3, 7);
   return {MYNA_SHUFFLE(Words, low01, low23, 0, 1, 4, 5), MYNA_SHUFFLE(Words, low01, low23, 2, 3, 6, 7),
           MYNA_SHUFFLE(Words, top01, top23, 0, 1, 4, 5), MYNA_SHUFFLE(Words, top01, top23, 2, 3, 6, 7)};
 }
@@ -56,8 +58,7 @@ inline void put_nibbles(std::uint8_t* low, int lane, const Columns& first, const
 // Writes the scales of outputs `lane` to `lane` + 3: four consecutive ones of a row are its word's bytes.
 inline void put_scales(std::uint8_t* scales, int lane, Words four) {
   const auto rows = reinterpret_cast<Bytes>(four);  // a0 a1 a2 a3 b0 b1 ...
-  const Bytes pairs =
-      MYNA_SHUFFLE(Bytes, rows, rows, 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+  const Bytes pairs = MYNA_SHUFFLE(Bytes, rows, rows, 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
   const Bytes sorted =
       MYNA_SHUFFLE(Bytes, pairs, pairs, 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
   const auto words = reinterpret_cast<Words>(sorted);

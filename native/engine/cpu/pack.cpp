@@ -109,8 +109,8 @@ void pack_four_q45_k(const std::uint8_t* src, std::size_t stride, std::int64_t n
     four_rows::prefetch(src, stride, kLowAt + 128);
     const auto [heads, first, second, third] = four_rows::load(src, stride).of;  // see unpack_k_scale
     const Words scales[] = {first & 0x3f3f3f3fu, (third & 0x0f0f0f0fu) | (first >> 6 & 0x03030303u) << 4};
-    const Words minimums[] = {second & 0x3f3f3f3fu,
-                              (third >> 4 & 0x0f0f0f0fu) | (second >> 6 & 0x03030303u) << 4};
+    const Words minimums[] = {second & 0x3f3f3f3fu, (third >> 4 & 0x0f0f0f0fu) | (second >> 6 & 0x03030303u)
+                                                                                     << 4};
     for (int half = 0; half < 2; ++half) {
       four_rows::put_scales(panel + R::kScales + half * 64, lane, scales[half]);
       four_rows::put_scales(panel + R::kMins + half * 64, lane, minimums[half]);
@@ -132,7 +132,8 @@ void pack_four_q45_k(const std::uint8_t* src, std::size_t stride, std::int64_t n
       four_rows::put_nibbles(panel + R::kLow + (s + 1) * R::kLowBytes, lane, begin, end, 4);
     }
     if constexpr (R::kBits == 5) {
-      const four_rows::Columns bits[] = {four_rows::load(src + 16, stride), four_rows::load(src + 32, stride)};
+      const four_rows::Columns bits[] = {four_rows::load(src + 16, stride),
+                                         four_rows::load(src + 32, stride)};
       for (int s = 0; s < 8; ++s) {
         Words high{};
         for (int g = 0; g < 8; ++g) high |= (bits[g / 4].of[g % 4] >> s & 0x01010101u) << g;
@@ -364,8 +365,8 @@ Matrix pack(WeightArena& arena, TensorType type, std::int64_t rows, std::int64_t
     if (how.pack_four != nullptr)
       for (; lane + 4 <= lanes; lane += 4) {
         Peak peaks[4];
-        how.pack_four(first + static_cast<std::size_t>(lane) * source_row, source_row, matrix.num_blocks(), lane,
-                      panel, peaks);
+        how.pack_four(first + static_cast<std::size_t>(lane) * source_row, source_row, matrix.num_blocks(),
+                      lane, panel, peaks);
         for (int row = 0; row < 4; ++row) write(units + (lane + row) * sizeof(float), peaks[row].unit());
       }
     for (; lane < lanes; ++lane) {

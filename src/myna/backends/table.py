@@ -71,9 +71,8 @@ class Backends:
 
     async def prepare(self, model: ModelSpec) -> Candidate:
         """A `core.backend.Prepare` that uses the first backend that accepts the model."""
-        for backend in self.opened.values():
-            if backend.accepts(model):
-                return await backend.prepare(model)
+        if (backend := self._backend_of(model)) is not None:
+            return await backend.prepare(model)
         raise ModelLoadFailed(N_("No configured backend can run the model {model!r}.", model=model.id))
 
     def check(self) -> None:
@@ -102,23 +101,18 @@ class Backends:
 
     def embeds(self, model: ModelSpec) -> bool:
         """Whether the model turns texts into vectors, as far as can be said at once."""
-        backend = next((backend for backend in self.opened.values() if backend.accepts(model)), None)
+        backend = self._backend_of(model)
         return backend is not None and backend.embeds(model)
 
     def price(self, model: str) -> Price | None:
         """The price of this model's tokens, from the first backend whose settings have one."""
         return next((price for one in self.opened.values() if (price := one.price(model)) is not None), None)
 
-    def expect(self, model: ModelSpec) -> None:
-        """See `core.backend.Backend.expect`."""
-        backend = next((backend for backend in self.opened.values() if backend.accepts(model)), None)
-        if backend is not None:
-            backend.expect(model)
-
-    async def start(self) -> None:
+    async def start(self, first: ModelSpec | None = None) -> None:
         """See `core.backend.Backend.start`."""
+        runs_first = None if first is None else self._backend_of(first)
         for backend in self.opened.values():
-            await backend.start()
+            await backend.start(first if backend is runs_first else None)
 
     def change(self, options: BackendOptions, sections: Mapping[str, object]) -> None:
         """Change the options; backends that were not chosen at the start stay off."""
@@ -130,6 +124,9 @@ class Backends:
         async with AsyncExitStack() as stack:
             for backend in self.opened.values():
                 stack.push_async_callback(backend.aclose)
+
+    def _backend_of(self, model: ModelSpec) -> Backend | None:
+        return next((backend for backend in self.opened.values() if backend.accepts(model)), None)
 
 
 def _is_chosen(row: BackendRow, engine: str, sections: Mapping[str, object]) -> bool:

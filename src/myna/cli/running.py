@@ -15,23 +15,22 @@ from functools import partial
 from myna.accounts.keys import KeyRing, check_key
 from myna.accounts.sealing import Sealer
 from myna.accounts.sign_in_codes import SignInCodes
-from myna.app import HttpOptions, create_app, serve
+from myna.app import App, HttpOptions, create_app, serve
 from myna.backends.table import Backends
 from myna.batches.service import Batches
 from myna.catalog.downloads import Downloads
 from myna.catalog.manager import PoolLimits
-from myna.catalog.pool import ModelPool, ServedModel
+from myna.catalog.pool import ModelPool
 from myna.catalog.pyodide import PYODIDE
 from myna.catalog.store import ModelStore
 from myna.cli.administration import server_secret
 from myna.cli.backends import backend_options, backend_sections, backends_of
 from myna.cli.banner import Banner, Kind, base_url
-from myna.cli.console import note
+from myna.cli.first_model import announce, load_first
 from myna.cli.key import has_no_key_yet, server_keys
 from myna.cli.local_servers import recorded
 from myna.cli.log_thread import ThreadedLog
 from myna.cli.machine import note_better_model, this_machine
-from myna.cli.readiness import notify_systemd_ready
 from myna.cli.reloading import Reloader
 from myna.cli.served_models import FAKE, ServedModels, check_sizes, choose_models
 from myna.core.errors import ConfigurationError, OperatorError
@@ -306,23 +305,52 @@ async def _run(
     read: Callable[[], Settings],
     num_descriptors: int,
 ) -> None:
-    certificate = read_certificate(settings)
     backends = backends_of(settings)
-    if (first := served.first) is not None:
-        backends.expect(first)
     pool = make_pool(settings, served, backends)
-    is_new_key = has_no_key_yet(settings)
-    keys = () if settings.no_auth else server_keys(settings)
-    services = make_services(settings, pool, backends, keys)
-    app = create_app(services, http_options(settings))
-    url = base_url(*_address(listener), settings)
-    banner = Banner(url, served.default, keys[0] if keys else "", is_new_key=is_new_key)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(backends.aclose)
+        await backends.start(served.first)
+        stack.push_async_callback(pool.aclose)
+        first = asyncio.create_task(load_first(pool, served.default)) if served.first else None
+        if first is not None:
+            stack.push_async_callback(_end, first)
+        is_new_key = has_no_key_yet(settings)
+        keys = () if settings.no_auth else server_keys(settings)
+        # In a thread: this imports most of the server, and meanwhile the model loads.
+        services = await asyncio.to_thread(make_services, settings, pool, backends, keys)
+        app = await asyncio.to_thread(create_app, services, http_options(settings))
+        url = base_url(*_address(listener), settings)
+        banner = Banner(url, served.default, keys[0] if keys else "", is_new_key=is_new_key)
+        await _serve(
+            _Composed(settings, served, backends, pool, app, banner, first), listener, read, num_descriptors
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Composed:
+    """A server before it listens. `first` loads the default model, if that has begun."""
+
+    settings: Settings
+    served: ServedModels
+    backends: Backends
+    pool: ModelPool
+    app: App
+    banner: Banner
+    first: asyncio.Task[Kind] | None
+
+
+async def _serve(
+    composed: _Composed, listener: socket.socket, read: Callable[[], Settings], num_descriptors: int
+) -> None:
+    settings, pool, app = composed.settings, composed.pool, composed.app
+    certificate = read_certificate(settings)
     loading: list[asyncio.Task[None]] = []
     servers: list[Server] = []
 
     def apply(settings: Settings, served: ServedModels) -> None:
         if certificate is not None:
             certificate.reload()
+        backends = composed.backends
         backends.change(backend_options(settings), backend_sections(settings))
         pool.reconfigure(served.look(backends.announced, backends.embeds), pool_limits(settings, served))
         app.options = http_options(settings)
@@ -332,26 +360,29 @@ async def _run(
 
     def on_start(server: Server) -> None:
         servers.append(server)
-        loading.append(asyncio.create_task(_load_first(pool, served.default, server, on_ready)))
+        first = composed.first or asyncio.create_task(load_first(pool, composed.served.default))
+        loading.append(asyncio.create_task(announce(first, server, on_ready)))
 
     def on_ready(kind: Kind) -> None:
-        banner.show(kind)
-        record.enter_context(recorded(settings.home, url))
+        composed.banner.show(kind)
+        record.enter_context(recorded(settings.home, composed.banner.url))
 
-    try:
-        await backends.start()
-        with Reloader(settings, read, apply).on_hangup(), contextlib.ExitStack() as record:
-            await serve(
-                app,
-                listener,
-                drain_s=settings.drain_s,
-                on_start=on_start,
-                certificate=certificate,
-                most_connections=max_connections(num_descriptors),
-            )
-    finally:
-        await backends.aclose()
+    with Reloader(settings, read, apply).on_hangup(), contextlib.ExitStack() as record:
+        await serve(
+            app,
+            listener,
+            drain_s=settings.drain_s,
+            on_start=on_start,
+            certificate=certificate,
+            most_connections=max_connections(num_descriptors),
+        )
     await _cancel(loading)
+
+
+async def _end(task: asyncio.Task[Kind]) -> None:
+    """Cancel it, when its result is not needed any more."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -365,25 +396,3 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
 def _address(listener: socket.socket) -> tuple[str, int]:
     host, port, *_ = listener.getsockname()
     return str(host), int(port)
-
-
-async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Callable[[Kind], None]) -> None:
-    """Load the default model while the server already answers /health. If that fails there is nothing to
-    serve: the server stops, and the error is raised to the awaiting task."""
-    note(N_("Loading {model} …", model=model))
-    try:
-        async with pool.hold(pool.card(model)) as served:
-            gc.freeze()  # else each full collection would look at all that was imported, for some 100 ms
-            gc.enable()
-            on_ready(_kind(served))
-        notify_systemd_ready()
-    except BaseException:
-        server.stop()
-        raise
-
-
-def _kind(served: ServedModel) -> Kind:
-    if served.loaded.embedder is not None:
-        return Kind.EMBEDDING
-    is_chat = served.relay is not None or served.renderer.has_chat_template
-    return Kind.CHAT if is_chat else Kind.COMPLETION

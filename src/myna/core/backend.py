@@ -209,13 +209,9 @@ class Backend(Protocol):
         """The price of this model's tokens in the backend's own setting, if any."""
         ...
 
-    def expect(self, model: ModelSpec) -> None:
-        """A model that it accepts will be loaded soon: start what takes time and doesn't depend on its file.
-        Called in the event loop's thread. Returns immediately and raises nothing."""
-        ...
-
-    async def start(self) -> None:
-        """Start background work, such as keeping `announced` up to date. Does not wait for it."""
+    async def start(self, first: ModelSpec | None = None) -> None:
+        """Start background work, such as keeping `announced` up to date. Does not wait for it. `first` is a
+        model that it accepts and that will be loaded right after this."""
         ...
 
     def change(self, options: BackendOptions) -> None:

@@ -90,10 +90,7 @@ class FleetBackend:
     def price(self, model: str) -> Price | None:
         return None
 
-    def expect(self, model: ModelSpec) -> None:
-        """There is nothing to do early."""
-
-    async def start(self) -> None:
+    async def start(self, first: ModelSpec | None = None) -> None:
         self.check()
         self._joining.start()
 

@@ -248,7 +248,10 @@ class _Parser:
         self._need(count * 8, key)
         out, end = read_strings(self._data, self._pos, count)
         if len(out) < count:
-            if end + 8 <= len(self._data) and (length := _U64.unpack_from(self._data, end)[0]) > MAX_STRING_BYTES:
+            if (
+                end + 8 <= len(self._data)
+                and (length := _U64.unpack_from(self._data, end)[0]) > MAX_STRING_BYTES
+            ):
                 raise self._error(f"a string of {key} declares {length} bytes")
             raise _NeedMoreData(key)
         self._pos = end

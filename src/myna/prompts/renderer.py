@@ -3,6 +3,7 @@ metadata."""
 
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -87,8 +88,10 @@ class GgufRenderer:
         """`load` with a header that was already read and passed `check_model`; `vocabulary` is its own, if
         that was already read."""
         vocabulary = vocabulary or Vocabulary.of(header)
-        tokenizer = Tokenizer(vocabulary, engine_tokenize)
-        return cls.of(header, vocabulary, tokenizer, chat_template=chat_template)
+        with ThreadPoolExecutor(1) as helper:  # templates are checked in another process
+            templates = helper.submit(_templates, header, vocabulary, chat_template)
+            tokenizer = Tokenizer(vocabulary, engine_tokenize)
+        return cls(header, vocabulary, tokenizer, *templates.result())
 
     @classmethod
     def of(
@@ -101,28 +104,8 @@ class GgufRenderer:
         adds_bos_to_chats: bool = True,
     ) -> "GgufRenderer":
         """The renderer with the templates in the header, unless `chat_template` replaces them."""
-
-        def template(source: str) -> ChatTemplate | None:
-            if not source.strip():
-                return None
-            bos = _own_text(header, vocabulary, "bos", vocabulary.bos)
-            eos = _own_text(header, vocabulary, "eos", vocabulary.eos)
-            made = ChatTemplate.load(source, bos=bos, eos=eos)
-            if made.fault is not None:
-                _log.warning("%s: %s", header.path, made.fault)
-            return made
-
-        own, for_tools = (header.string(key, "") for key in (TEMPLATE, TOOL_TEMPLATE))
-        if chat_template is not None:
-            own, for_tools = chat_template, ""
-        return cls(
-            header,
-            vocabulary,
-            tokenizer,
-            template(own),
-            template(for_tools),
-            adds_bos_to_chats=adds_bos_to_chats,
-        )
+        templates = _templates(header, vocabulary, chat_template)
+        return cls(header, vocabulary, tokenizer, *templates, adds_bos_to_chats=adds_bos_to_chats)
 
     @property
     def uses_engine_tokenizer(self) -> bool:
@@ -217,6 +200,26 @@ class GgufRenderer:
         if not self.vocabulary.adds_bos or bos is None or (ids and ids[0] == bos):
             return ids
         return [bos, *ids]
+
+
+def _templates(
+    header: Header, vocabulary: Vocabulary, replacement: str | None
+) -> tuple[ChatTemplate | None, ChatTemplate | None]:
+    """The templates in the header, in general and for conversations with tools, unless one replaces them."""
+
+    def template(source: str) -> ChatTemplate | None:
+        if not source.strip():
+            return None
+        bos = _own_text(header, vocabulary, "bos", vocabulary.bos)
+        eos = _own_text(header, vocabulary, "eos", vocabulary.eos)
+        made = ChatTemplate.load(source, bos=bos, eos=eos)
+        if made.fault is not None:
+            _log.warning("%s: %s", header.path, made.fault)
+        return made
+
+    if replacement is not None:
+        return template(replacement), None
+    return template(header.string(TEMPLATE, "")), template(header.string(TOOL_TEMPLATE, ""))
 
 
 def _text(vocabulary: Vocabulary, token: int | None) -> str:

@@ -8,6 +8,15 @@ from collections.abc import Collection
 from importlib.util import find_spec
 from typing import Final
 
+__all__ = [
+    "IS_NATIVE",
+    "merge_pairs",
+    "merge_pairs_in_python",
+    "read_strings",
+    "read_strings_in_python",
+    "texts_of",
+]
+
 _LENGTH: Final = struct.Struct("<Q")
 
 

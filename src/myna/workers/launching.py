@@ -37,7 +37,7 @@ class Inherited:
 
 
 def launch(program: WorkerProgram, confinement: Confinement | None, inherited: Inherited) -> Launched:
-    """Start a process. It ends with the calling thread, so that must be the event loop's. Raises `OSError`."""
+    """Start a process. It ends with the calling thread: that must be the event loop's. Raises `OSError`."""
     return _start(program, Launch(confinement, -1, inherited.step_lock, inherited.prefix_file), inherited)
 
 
@@ -47,6 +47,11 @@ class EarlyWorker:
 
     def __init__(self) -> None:
         self._launched: Launched | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, as long as nobody took it."""
+        return None if self._launched is None else self._launched.process.pid
 
     def start(self) -> None:
         """Raises `OSError`."""

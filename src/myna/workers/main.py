@@ -75,10 +75,13 @@ def _receive(number: int) -> Launch | None:
     closed the socket."""
     connection = socket.socket(fileno=number)
     try:
-        head, descriptors, _, _ = socket.recv_fds(connection, LENGTH.size, _MAX_DESCRIPTORS, socket.MSG_WAITALL)
+        head, descriptors, _, _ = socket.recv_fds(
+            connection, LENGTH.size, _MAX_DESCRIPTORS, socket.MSG_WAITALL
+        )
         if len(head) < LENGTH.size:
             return None
-        payload = connection.recv(*LENGTH.unpack(head), socket.MSG_WAITALL)
+        (size,) = LENGTH.unpack(head)
+        payload = connection.recv(size, socket.MSG_WAITALL)
     except ConnectionError:
         return None
     finally:

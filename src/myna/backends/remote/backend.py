@@ -137,10 +137,7 @@ class RemoteBackend:
         prices = (one.config.token_price for one in self.balancer.upstreams if one.may_serve(model))
         return next((price for price in prices if price is not None), None)
 
-    def expect(self, model: ModelSpec) -> None:
-        """There is nothing to do early."""
-
-    async def start(self) -> None:
+    async def start(self, first: ModelSpec | None = None) -> None:
         self._listing.start()
 
     def change(self, options: BackendOptions) -> None:

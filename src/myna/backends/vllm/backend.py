@@ -85,10 +85,7 @@ class VllmBackend:
     def price(self, model: str) -> Price | None:
         return None
 
-    def expect(self, model: ModelSpec) -> None:
-        """There is nothing to do early."""
-
-    async def start(self) -> None:
+    async def start(self, first: ModelSpec | None = None) -> None:
         """Workers start when their models are loaded."""
 
     def change(self, options: BackendOptions) -> None:

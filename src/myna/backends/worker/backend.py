@@ -118,13 +118,12 @@ class WorkerBackend:
     def price(self, model: str) -> Price | None:
         return None
 
-    def expect(self, model: ModelSpec) -> None:
-        """Start a process for the model while the server still starts."""
-        with contextlib.suppress(OSError):  # it is started again for the model, and then the error counts
-            self._early.start()
-
-    async def start(self) -> None:
-        """Workers start when their models are loaded."""
+    async def start(self, first: ModelSpec | None = None) -> None:
+        """The first model's worker starts now, to import what it needs; the others when their models are
+        loaded."""
+        if first is not None:
+            with contextlib.suppress(OSError):  # it is tried again for the model, and then the error counts
+                self._early.start()
         if names := missing():
             _log.info("worker processes are not confined by %s on this system", " or ".join(names))
 
