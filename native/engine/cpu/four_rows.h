@@ -1,5 +1,5 @@
 // Four rows at a time, one in each 32-bit field of a vector, for packing: a record has the same four inputs
-// of neighbouring outputs side by side. Plain vectors of 16 bytes, which every 64-bit processor has.
+// of neighbouring outputs adjacent. Plain vectors of 16 bytes, which every 64-bit processor has.
 #pragma once
 
 #include <cstddef>
