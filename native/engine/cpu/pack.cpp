@@ -63,6 +63,44 @@ Peak pack_simple(const std::uint8_t* src, std::int64_t num_blocks, int lane, std
   return peak;
 }
 
+template <class R>
+void pack_four_simple(const std::uint8_t* src, std::size_t stride, std::int64_t num_blocks, int lane,
+                      std::uint8_t* panel, Peak* peaks) {
+  constexpr int kHeader = R::kHasMin ? 4 : 2;
+  constexpr int kHigh = R::kBits == 5 ? 4 : 0;
+  constexpr std::int64_t kSource = kHeader + kHigh + (R::kBits == 8 ? 32 : 16);
+  for (std::int64_t b = 0; b < num_blocks; ++b, src += kSource) {
+    four_rows::prefetch(src, stride, kSource);
+    std::uint8_t* record = panel + b / 2 * static_cast<std::int64_t>(R::kBytes);
+    const int sub = static_cast<int>(b % 2);
+    [[maybe_unused]] four_rows::Words high{};
+    for (int row = 0; row < 4; ++row) {
+      const std::uint8_t* block = src + static_cast<std::size_t>(row) * stride;
+      const int to = sub * 32 + (lane + row) * 2;
+      write(record + R::kHeadScales + to, read<std::uint16_t>(block));
+      peaks[row].add(half_to_float(read<std::uint16_t>(block)) * (1 << R::kBits));
+      if constexpr (R::kHasMin) {
+        write(record + R::kHeadMins + to, read<std::uint16_t>(block + 2));
+        peaks[row].add(half_to_float(read<std::uint16_t>(block + 2)));
+      }
+      if constexpr (R::kBits == 5) {
+        const auto bits = read<std::uint32_t>(block + kHeader);
+        for (int i = 0; i < 4; ++i) high[row] |= every_fourth_bit(bits >> i) << (8 * i);
+      }
+    }
+    std::uint8_t* low = record + R::kLow + sub * R::kLowBytes;
+    const std::uint8_t* bytes = src + kHeader + kHigh;
+    const four_rows::Columns begin = four_rows::load(bytes, stride);
+    for (int j = 0; j < 4; ++j)
+      four_rows::put(low, j, lane, R::kBits == 8 ? begin.of[j] ^ 0x80808080u : begin.of[j]);
+    if constexpr (R::kBits == 8) {
+      const four_rows::Columns end = four_rows::load(bytes + 16, stride);
+      for (int j = 0; j < 4; ++j) four_rows::put(low, 4 + j, lane, end.of[j] ^ 0x80808080u);
+    }
+    if constexpr (R::kBits == 5) four_rows::put(record + R::kHigh + sub * R::kHighBytes, 0, lane, high);
+  }
+}
+
 // Nibbles of inputs 0 to 15 of a block in the low half of each byte, 16 to 31 in the high half.
 inline void put_nibbles(std::uint8_t* low, int lane, const std::uint8_t* bytes, int shift) {
   for (int j = 0; j < 4; ++j) {
@@ -295,11 +333,16 @@ constexpr Format kFormats[] = {
     {T::F32, T::F32, read_f32, pack_float<std::uint32_t>, 1, kBlock * kPanelRows * 4},
     {T::F16, T::F16, read_f16, pack_float<std::uint16_t>, 1, kBlock * kPanelRows * 2},
     {T::BF16, T::BF16, read_bf16, pack_float<std::uint16_t>, 1, kBlock * kPanelRows * 2},
-    quantised<RecordQ4_0>(T::Q4_0, T::Q4_0, read_q4_0, pack_simple<RecordQ4_0>),
-    quantised<RecordQ4_1>(T::Q4_1, T::Q4_1, read_q4_1, pack_simple<RecordQ4_1>),
-    quantised<RecordQ5_0>(T::Q5_0, T::Q5_0, read_q5_0, pack_simple<RecordQ5_0>),
-    quantised<RecordQ5_1>(T::Q5_1, T::Q5_1, read_q5_1, pack_simple<RecordQ5_1>),
-    quantised<RecordQ8_0>(T::Q8_0, T::Q8_0, read_q8_0, pack_simple<RecordQ8_0>),
+    quantised<RecordQ4_0>(T::Q4_0, T::Q4_0, read_q4_0, pack_simple<RecordQ4_0>, nullptr, nullptr,
+                          pack_four_simple<RecordQ4_0>),
+    quantised<RecordQ4_1>(T::Q4_1, T::Q4_1, read_q4_1, pack_simple<RecordQ4_1>, nullptr, nullptr,
+                          pack_four_simple<RecordQ4_1>),
+    quantised<RecordQ5_0>(T::Q5_0, T::Q5_0, read_q5_0, pack_simple<RecordQ5_0>, nullptr, nullptr,
+                          pack_four_simple<RecordQ5_0>),
+    quantised<RecordQ5_1>(T::Q5_1, T::Q5_1, read_q5_1, pack_simple<RecordQ5_1>, nullptr, nullptr,
+                          pack_four_simple<RecordQ5_1>),
+    quantised<RecordQ8_0>(T::Q8_0, T::Q8_0, read_q8_0, pack_simple<RecordQ8_0>, nullptr, nullptr,
+                          pack_four_simple<RecordQ8_0>),
     quantised<RecordQ2_K>(T::Q2_K, T::Q2_K, read_q2_k, pack_q2_k),
     quantised<RecordQ3_K>(T::Q3_K, T::Q3_K, read_q3_k, pack_q3_k),
     quantised<RecordQ4_K>(T::Q4_K, T::Q4_K, read_q4_k, pack_q45_k<RecordQ4_K>, nullptr, nullptr,
