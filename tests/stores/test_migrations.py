@@ -1,5 +1,6 @@
 """The steps of the database end where the tables are, from nothing and from what the first version wrote."""
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -115,6 +116,28 @@ def test_a_database_that_is_up_to_date_is_opened_without_alembic(tmp_path: Path)
 
     assert open_in_new_process() == "True\n"
     assert open_in_new_process() == "False\n"
+
+
+def test_a_file_that_another_connection_reads_is_switched_to_wal_after_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        contextlib.closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as reader,
+        contextlib.closing(sqlite3.connect(tmp_path / "a.db", timeout=0)) as switching,
+    ):
+        reader.execute("CREATE TABLE numbers (number)")
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM numbers").fetchall()
+        pauses: list[float] = []
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            reader.execute("COMMIT")
+
+        monkeypatch.setattr(database.time, "sleep", pause)
+        database._switch_to_wal(switching.cursor())
+        assert len(pauses) == 1
+        assert switching.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_servers_that_start_at_once_migrate_one_after_the_other(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ connection pool and one translation of errors."""
 
 import contextlib
 import logging
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ _VERSION: Final = table("alembic_version", column("version_num"))
 _MIGRATION_LOCK: Final = 0x6D796E61
 _MIGRATION_S: Final = 600.0
 _OPENING_MS: Final = 60_000  # SQLite: servers that start at the same time take turns
+_RETRY_S: Final = 0.05
 _CONNECTIONS: Final = 8
 """The maximum for all stores of a process; more than it has threads that use them."""
 
@@ -270,10 +272,9 @@ def _make_private(path: Path) -> None:
 
 def _set_pragmas(limits: TimeLimits, is_synced: bool, connection: Any, record: object) -> None:
     cursor = connection.cursor()
+    _switch_to_wal(cursor)
     busy_ms = round(limits.lock_s * 1000)
     for pragma in (
-        f"busy_timeout={_OPENING_MS}",  # for the switch to WAL, at the first opening of a file
-        "journal_mode=WAL",
         f"busy_timeout={busy_ms}",
         f"synchronous={'FULL' if is_synced else 'NORMAL'}",
         "foreign_keys=ON",
@@ -281,3 +282,17 @@ def _set_pragmas(limits: TimeLimits, is_synced: bool, connection: Any, record: o
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _switch_to_wal(cursor: Any) -> None:
+    """Changes a file at its first opening. SQLite doesn't wait for another connection that does the same, but
+    fails at once, since each would wait for the other."""
+    deadline = time.monotonic() + _OPENING_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_S)
