@@ -134,7 +134,7 @@ def test_a_file_that_another_connection_reads_is_switched_to_wal_after_that(
             pauses.append(seconds)
             reader.execute("COMMIT")
 
-        monkeypatch.setattr(database.time, "sleep", pause)
+        monkeypatch.setattr("time.sleep", pause)
         database._switch_to_wal(switching.cursor())
         assert len(pauses) == 1
         assert switching.execute("PRAGMA journal_mode").fetchone() == ("wal",)
