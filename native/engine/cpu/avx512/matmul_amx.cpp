@@ -10,8 +10,8 @@
 // exact.
 //
 // Of the tile registers, 0 to 3 hold sums, 4 and 5 a block of activations each, and 6 and 7 a block of
-// weights, in pairs of inputs. Tiles are multiplied between the instructions that unpack later weights, which
-// are then nearly free.
+// weights, in pairs of inputs. With few rows, tiles are multiplied between the instructions that unpack later
+// weights; with many, weights are unpacked once for up to eight units of rows, where that brought nothing.
 //
 // The order of sums is the tile instruction's: within a block of 32, one chain over the even and one over the
 // odd inputs of each pair, then both to the total. It is the same for any number of rows.
@@ -26,8 +26,8 @@
 namespace myna {
 namespace {
 
-constexpr std::int64_t kMaxTurn = 14;   // unpacked at a time, for the first-level cache
-constexpr std::int64_t kMaxPart = 32;   // of all rows' activations, for the second-level cache
+constexpr std::int64_t kMaxTurn = 14;   // blocks unpacked at a time: they stay in the first-level cache
+constexpr std::int64_t kMaxPart = 32;   // blocks of all rows' activations that stay in the second-level cache
 constexpr std::int64_t kUnitRows = 32;  // rows of two tiles
 constexpr std::size_t kFewUnits = 2;    // so many are faster one after the other: their sums stay in tiles
 
