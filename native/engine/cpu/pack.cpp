@@ -315,9 +315,15 @@ Peak pack_ternary(const std::uint8_t* src, std::int64_t num_blocks, int lane, st
 
 template <class R>
 constexpr Format quantised(TensorType type, TensorType packed_as, ReadFn read, PackFn pack,
-                           const Codes* codes = nullptr, bool (*fits)(const std::uint8_t*) = nullptr,
-                           PackFourFn pack_four = nullptr) {
-  return {type, packed_as, read, pack, R::kBlocks, R::kBytes, fits, codes, pack_four};
+                           const Codes* codes = nullptr, bool (*fits)(const std::uint8_t*) = nullptr) {
+  return {type, packed_as, read, pack, R::kBlocks, R::kBytes, fits, codes};
+}
+
+template <class R>
+constexpr Format quantised(TensorType type, ReadFn read, PackFn pack, PackFourFn pack_four) {
+  Format format = quantised<R>(type, type, read, pack);
+  format.pack_four = pack_four;
+  return format;
 }
 
 template <class R, DecodeFn Decode, const Codes& kCodes, TensorType Type>
@@ -333,23 +339,16 @@ constexpr Format kFormats[] = {
     {T::F32, T::F32, read_f32, pack_float<std::uint32_t>, 1, kBlock * kPanelRows * 4},
     {T::F16, T::F16, read_f16, pack_float<std::uint16_t>, 1, kBlock * kPanelRows * 2},
     {T::BF16, T::BF16, read_bf16, pack_float<std::uint16_t>, 1, kBlock * kPanelRows * 2},
-    quantised<RecordQ4_0>(T::Q4_0, T::Q4_0, read_q4_0, pack_simple<RecordQ4_0>, nullptr, nullptr,
-                          pack_four_simple<RecordQ4_0>),
-    quantised<RecordQ4_1>(T::Q4_1, T::Q4_1, read_q4_1, pack_simple<RecordQ4_1>, nullptr, nullptr,
-                          pack_four_simple<RecordQ4_1>),
-    quantised<RecordQ5_0>(T::Q5_0, T::Q5_0, read_q5_0, pack_simple<RecordQ5_0>, nullptr, nullptr,
-                          pack_four_simple<RecordQ5_0>),
-    quantised<RecordQ5_1>(T::Q5_1, T::Q5_1, read_q5_1, pack_simple<RecordQ5_1>, nullptr, nullptr,
-                          pack_four_simple<RecordQ5_1>),
-    quantised<RecordQ8_0>(T::Q8_0, T::Q8_0, read_q8_0, pack_simple<RecordQ8_0>, nullptr, nullptr,
-                          pack_four_simple<RecordQ8_0>),
+    quantised<RecordQ4_0>(T::Q4_0, read_q4_0, pack_simple<RecordQ4_0>, pack_four_simple<RecordQ4_0>),
+    quantised<RecordQ4_1>(T::Q4_1, read_q4_1, pack_simple<RecordQ4_1>, pack_four_simple<RecordQ4_1>),
+    quantised<RecordQ5_0>(T::Q5_0, read_q5_0, pack_simple<RecordQ5_0>, pack_four_simple<RecordQ5_0>),
+    quantised<RecordQ5_1>(T::Q5_1, read_q5_1, pack_simple<RecordQ5_1>, pack_four_simple<RecordQ5_1>),
+    quantised<RecordQ8_0>(T::Q8_0, read_q8_0, pack_simple<RecordQ8_0>, pack_four_simple<RecordQ8_0>),
     quantised<RecordQ2_K>(T::Q2_K, T::Q2_K, read_q2_k, pack_q2_k),
     quantised<RecordQ3_K>(T::Q3_K, T::Q3_K, read_q3_k, pack_q3_k),
-    quantised<RecordQ4_K>(T::Q4_K, T::Q4_K, read_q4_k, pack_q45_k<RecordQ4_K>, nullptr, nullptr,
-                          pack_four_q45_k<RecordQ4_K>),
-    quantised<RecordQ5_K>(T::Q5_K, T::Q5_K, read_q5_k, pack_q45_k<RecordQ5_K>, nullptr, nullptr,
-                          pack_four_q45_k<RecordQ5_K>),
-    quantised<RecordQ6_K>(T::Q6_K, T::Q6_K, read_q6_k, pack_q6_k, nullptr, nullptr, pack_four_q6_k),
+    quantised<RecordQ4_K>(T::Q4_K, read_q4_k, pack_q45_k<RecordQ4_K>, pack_four_q45_k<RecordQ4_K>),
+    quantised<RecordQ5_K>(T::Q5_K, read_q5_k, pack_q45_k<RecordQ5_K>, pack_four_q45_k<RecordQ5_K>),
+    quantised<RecordQ6_K>(T::Q6_K, read_q6_k, pack_q6_k, pack_four_q6_k),
     quantised<RecordTQ2_0>(T::TQ1_0, T::TQ2_0, read_tq1_0, pack_ternary<54, ternary_tq1>, &kTernary),
     quantised<RecordTQ2_0>(T::TQ2_0, T::TQ2_0, read_tq2_0, pack_ternary<66, two_bits>, &kTernary),
     quantised<RecordIQ4_NL>(T::IQ4_NL, T::IQ4_NL, read_iq4_nl, pack_iq4_nl, &kCurvedSteps),

@@ -20,14 +20,14 @@ std::int64_t round_up(std::int64_t value, std::int64_t unit) { return (value + u
 
 // An even number, since kernels process two panels at a time; of each of `num_matrices` like `m`.
 std::int64_t chunk_panels(const Matrix& m, std::int64_t rows, int num_threads, int num_matrices = 1) {
-  const std::int64_t by_bytes =
-      kChunkBytes / static_cast<std::int64_t>(std::max<std::size_t>(m.panel_bytes, 1));
   const bool by_tiles = kernels().kind_for(m.type) == Activations::Kind::kBfloat;
   if (by_tiles && rows >= kManyRows) {
     const std::int64_t most = kMostPanels / num_matrices;
     const std::int64_t num_chunks = round_up((m.num_panels() + most - 1) / most, num_threads);
     return round_up((m.num_panels() + num_chunks - 1) / num_chunks, 2);
   }
+  const std::int64_t by_bytes =
+      kChunkBytes / static_cast<std::int64_t>(std::max<std::size_t>(m.panel_bytes, 1));
   const std::int64_t by_products = kChunkProducts * (by_tiles ? kTilesAreFaster : 1) /
                                    std::max<std::int64_t>(kPanelRows * m.cols * rows * num_matrices, 1);
   const std::int64_t panels = std::max<std::int64_t>(std::min(by_bytes, by_products), 1);
