@@ -64,12 +64,13 @@ def charged(home: Path, count: int) -> dict[str, int]:
 def test_each_line_is_answered_and_charged_once_though_worker_and_server_are_killed(tmp_path: Path) -> None:
     count, turns, batch_id, file_id, num_unfinished = 120, 3, "", "", 0
     for turn in range(turns):
+        num_before = num_answered(tmp_path, file_id, batch_id)
         with (
             serving(tmp_path, "--engine", "fake") as server,
             OpenAI(base_url=server.base_url, api_key=KEY) as client,
         ):
             if not batch_id:
-                file = client.files.create(file=("in.jsonl", lines(count, slow_ms=10)), purpose="batch")
+                file = client.files.create(file=("in.jsonl", lines(count, slow_ms=50)), purpose="batch")
                 file_id = file.id
                 batch_id = client.batches.create(
                     input_file_id=file_id, endpoint=CHAT, completion_window="24h"
@@ -77,7 +78,8 @@ def test_each_line_is_answered_and_charged_once_though_worker_and_server_are_kil
             else:
                 num_unfinished += int(server.wait_for_log(r"(\d+) of them unfinished")[1])
             if turn < turns - 1:
-                while num_answered(tmp_path, file_id, batch_id) <= (turn + 1) * count // (turns + 1):
+                # More than before this server: one that had answered nothing yet would leave nothing behind.
+                while num_answered(tmp_path, file_id, batch_id) <= num_before + count // 12:
                     pass
                 if turn == 1:
                     server.workers()[0].kill()
