@@ -269,23 +269,33 @@ void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scra
 }
 
 void merge(int num_rows, int head_dim, Partial into, Partial part) {
-  for (int r = 0; r < num_rows; ++r) {
-    if (part.maximum[r] == kMinusInfinity) continue;
-    const float before = into.maximum[r], other = part.maximum[r];
-    const float updated = before > other ? before : other;
-    if (before == kMinusInfinity) {
-      std::memcpy(into.weights + r * 16, part.weights + r * 16, 16 * sizeof(float));
-      std::memcpy(into.sums + static_cast<int64_t>(r) * head_dim,
-                  part.sums + static_cast<int64_t>(r) * head_dim, head_dim * sizeof(float));
-      into.maximum[r] = other;
-      continue;
+  for (int first = 0; first < num_rows; first += 16) {
+    const int count = num_rows - first < 16 ? num_rows - first : 16;
+    // The factors of sixteen rows at once. Those of rows that see nothing aren't used.
+    float before[16] = {}, other[16] = {}, updated[16] = {}, keep[16], take[16];
+    for (int i = 0; i < count; ++i) {
+      before[i] = into.maximum[first + i];
+      other[i] = part.maximum[first + i];
+      updated[i] = before[i] > other[i] ? before[i] : other[i];
     }
-    const Lanes keep = exp(broadcast(before - updated)), take = exp(broadcast(other - updated));
-    float* weights = into.weights + r * 16;
-    store(weights, fma(load(part.weights + r * 16), take, mul(load(weights), keep)));
-    for (int64_t d = static_cast<int64_t>(r) * head_dim; d < (r + 1ll) * head_dim; d += 16)
-      store(into.sums + d, fma(load(part.sums + d), take, mul(load(into.sums + d), keep)));
-    into.maximum[r] = updated;
+    store(keep, exp(sub(load(before), load(updated))));
+    store(take, exp(sub(load(other), load(updated))));
+    for (int i = 0; i < count; ++i) {
+      if (other[i] == kMinusInfinity) continue;
+      const int64_t row = first + i;
+      float *weights = into.weights + row * 16, *sums = into.sums + row * head_dim;
+      const float *new_weights = part.weights + row * 16, *new_sums = part.sums + row * head_dim;
+      into.maximum[row] = updated[i];
+      if (before[i] == kMinusInfinity) {
+        std::memcpy(weights, new_weights, 16 * sizeof(float));
+        std::memcpy(sums, new_sums, head_dim * sizeof(float));
+        continue;
+      }
+      const Lanes kept = broadcast(keep[i]), taken = broadcast(take[i]);
+      store(weights, fma(load(new_weights), taken, mul(load(weights), kept)));
+      for (int d = 0; d < head_dim; d += 16)
+        store(sums + d, fma(load(new_sums + d), taken, mul(load(sums + d), kept)));
+    }
   }
 }
 

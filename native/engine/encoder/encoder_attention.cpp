@@ -13,13 +13,15 @@ void EncoderGraph::plan_attention() {
   items_.clear();
   text_block_.clear();
   int64_t num_blocks = 0;
+  const int64_t most_queries = queries_per_item({d.num_heads, d.num_kv_heads, d.head_dim},
+                                                std::ssize(rows_) * d.num_kv_heads, pool_.num_threads());
   for (size_t t = 0; t + 1 < text_row_.size(); ++t) {
     const int64_t length = text_row_[t + 1] - text_row_[t];
     text_block_.push_back(num_blocks);
     num_blocks += (length + kBlockTokens - 1) / kBlockTokens;
-    for (int64_t first = 0; first < length; first += tiles_.num_queries())
+    for (int64_t first = 0; first < length; first += most_queries)
       for (int head = 0; head < d.num_kv_heads; ++head)
-        items_.push_back({static_cast<int>(t), head, first, std::min(tiles_.num_queries(), length - first)});
+        items_.push_back({static_cast<int>(t), head, first, std::min(most_queries, length - first)});
   }
   blocks_.resize(static_cast<size_t>(num_blocks));
   std::iota(blocks_.begin(), blocks_.end(), 0);

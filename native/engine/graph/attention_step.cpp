@@ -35,6 +35,7 @@ void Graph::plan_items(const Heads& heads, bool has_window) {
   tiles_.use(heads);
   plan_shared(has_window);
   const int num_heads = heads.num_kv;
+  const int64_t most_queries = queries_per_item(heads, num_rows_ * num_heads, pool_.num_threads());
   const bool few = std::ssize(spans_) * num_heads < 4ll * pool_.num_threads();
   is_split_ = !rounds_.empty();
   int64_t num_partials = 0;
@@ -45,10 +46,10 @@ void Graph::plan_items(const Heads& heads, bool has_window) {
     const int64_t first_part = shared_parts_[static_cast<size_t>(s)];
     const int64_t end_part = (span.start + span.count + kPartTokens - 1) / kPartTokens;
     const bool by_parts =
-        few && span.count <= tiles_.num_queries() && end_part - first_part > 1 && pool_.num_threads() > 1;
+        few && span.count <= tiles_.few_queries() && end_part - first_part > 1 && pool_.num_threads() > 1;
     // The longest tiles come first, so that the threads finish at about the same time.
-    for (int64_t end = span.count; end > 0; end -= std::min(end, tiles_.num_queries())) {
-      const int64_t count = std::min(end, tiles_.num_queries());
+    for (int64_t end = span.count; end > 0; end -= std::min(end, most_queries)) {
+      const int64_t count = std::min(end, most_queries);
       for (int head = 0; head < num_heads; ++head) {
         if (!by_parts) {
           items_.push_back({s, head, end - count, count, -1});
@@ -64,11 +65,11 @@ void Graph::plan_items(const Heads& heads, bool has_window) {
 }
 
 void Graph::reserve_partials(int64_t count) {
-  if (count > 0) partials_.reserve(static_cast<size_t>(count * tiles_.partial_floats()));
+  if (count > 0) partials_.reserve(static_cast<size_t>(count * tiles_.few_partial_floats()));
 }
 
 Partial Graph::partial_at(int64_t index) const {
-  return tiles_.partial_at(partials_.get() + index * tiles_.partial_floats());
+  return tiles_.few_partial_at(partials_.get() + index * tiles_.few_partial_floats());
 }
 
 void Graph::attend(const Layer& layer) {

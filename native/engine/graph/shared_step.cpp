@@ -19,10 +19,10 @@ void Graph::plan_shared(bool has_window) {
   rounds_.clear();
   shared_parts_.assign(spans_.size(), 0);
   shared_slot_.resize(spans_.size());
-  if (has_window || tiles_.num_queries() < 2) return;  // with a window, what rows see begins anywhere
+  if (has_window || tiles_.few_queries() < 2) return;  // with a window, what rows see begins anywhere
   std::vector<std::pair<int32_t, int>> readers;        // the part's last block, and a span
   for (int s = 0; s < static_cast<int>(spans_.size()); ++s)
-    if (2 * spans_[static_cast<size_t>(s)].count <= tiles_.num_queries()) readers.emplace_back(0, s);
+    if (2 * spans_[static_cast<size_t>(s)].count <= tiles_.few_queries()) readers.emplace_back(0, s);
   for (int64_t part = 0;; ++part) {
     keep_shared(part, readers);
     if (readers.empty()) break;
@@ -68,7 +68,7 @@ Graph::SharedRound Graph::stack_rows(int64_t part,
     const bool is_new_group = i == 0 || readers[i - 1].first != block;
     round.num_groups += is_new_group ? 1 : 0;
     for (int64_t index = 0; index < span.count; ++index) {
-      if ((is_new_group && index == 0) || round.tiles.back().count == tiles_.num_queries())
+      if ((is_new_group && index == 0) || round.tiles.back().count == tiles_.few_queries())
         round.tiles.push_back({std::ssize(round.rows), 0, span.sequence});
       round.rows.push_back({s, index, std::ssize(round.tiles) - 1, round.tiles.back().count++});
     }
@@ -78,7 +78,7 @@ Graph::SharedRound Graph::stack_rows(int64_t part,
 
 // Adds a part to the last round if the same spans share it, as far as there is memory for partial results.
 void Graph::add_to_rounds(SharedRound next) {
-  const int64_t part_floats = std::ssize(next.tiles) * planned_.num_kv * tiles_.partial_floats();
+  const int64_t part_floats = std::ssize(next.tiles) * planned_.num_kv * tiles_.few_partial_floats();
   if (!rounds_.empty()) {
     SharedRound& last = rounds_.back();
     // Groups only lose spans or fall apart, so as many are the same.

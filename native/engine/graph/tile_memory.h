@@ -10,9 +10,19 @@
 
 namespace myna {
 
-// Of one work item of attention: as many as fit into the CPU cache.
-inline int64_t queries_per_tile(const Heads& heads) {
-  return std::max<int64_t>(1, 6144 / heads.dim / heads.group());
+// A work item of attention reads keys and values once for all of its queries. With few, more items can be
+// computed at the same time; the results of the most fit into the second-level cache.
+constexpr int64_t kFewFloats = 6144, kMostFloats = 32768;
+
+inline int64_t queries_of(const Heads& heads, int64_t floats) {
+  return std::max<int64_t>(1, floats / heads.dim / heads.group());
+}
+
+// The queries of each item, where there are so many for all key/value heads: each thread gets several items,
+// since those of a prompt's end take longer than those of its start.
+inline int64_t queries_per_item(const Heads& heads, int64_t num_queries, int num_threads) {
+  return std::clamp<int64_t>(num_queries / (8ll * num_threads), queries_of(heads, kFewFloats),
+                             queries_of(heads, kMostFloats));
 }
 
 class TileMemory {
@@ -21,32 +31,37 @@ class TileMemory {
   void reserve(const Heads& heads, int num_threads) {
     use(heads);
     const int64_t floats =
-        2 * partial_floats() + num_rows_ * dim_ + attention_scratch_floats(dim_, num_rows_);
+        2 * num_rows_ * (dim_ + 32ll) + num_rows_ * dim_ + attention_scratch_floats(dim_, num_rows_);
     thread_floats_ = std::max(thread_floats_, (floats + 63) / 64 * 64);
     memory_.reserve(static_cast<size_t>(thread_floats_ * num_threads));
   }
   // The heads of the tiles from now on.
   void use(const Heads& heads) {
     dim_ = heads.dim;
-    num_queries_ = queries_per_tile(heads);
-    num_rows_ = padded_rows(num_queries_ * heads.group());
+    few_queries_ = queries_of(heads, kFewFloats);
+    few_rows_ = padded_rows(few_queries_ * heads.group());
+    num_rows_ = padded_rows(queries_of(heads, kMostFloats) * heads.group());
   }
 
-  int64_t num_queries() const { return num_queries_; }
-  int64_t partial_floats() const { return num_rows_ * (dim_ + 32ll); }
-  Partial partial_at(float* base) const {
-    return {base, base + num_rows_ * dim_, base + num_rows_ * (dim_ + 16ll)};
+  // Of items whose results are kept until all are there.
+  int64_t few_queries() const { return few_queries_; }
+  int64_t few_partial_floats() const { return few_rows_ * (dim_ + 32ll); }
+  Partial few_partial_at(float* base) const { return partial_at(base, few_rows_); }
+  Partial partial(int thread, int which) const {
+    return partial_at(of(thread) + which * num_rows_ * (dim_ + 32ll), num_rows_);
   }
-  Partial partial(int thread, int which) const { return partial_at(of(thread) + which * partial_floats()); }
-  float* queries(int thread) const { return of(thread) + 2 * partial_floats(); }
+  float* queries(int thread) const { return of(thread) + 2 * num_rows_ * (dim_ + 32ll); }
   float* kernel(int thread) const { return queries(thread) + num_rows_ * dim_; }
 
  private:
   float* of(int thread) const { return memory_.get() + thread * thread_floats_; }
+  Partial partial_at(float* base, int64_t num_rows) const {
+    return {base, base + num_rows * dim_, base + num_rows * (dim_ + 16ll)};
+  }
 
   Buffer<float> memory_;
   int dim_ = 0;
-  int64_t num_queries_ = 0, num_rows_ = 0, thread_floats_ = 0;
+  int64_t few_queries_ = 0, few_rows_ = 0, num_rows_ = 0, thread_floats_ = 0;
 };
 
 }  // namespace myna

@@ -187,12 +187,17 @@ void score_tile(const Scratch& s, const Unit& unit, float* scores) {
   });
 }
 
-// Adds the weighted values to the rows' sums, up to 64 dimensions at a time.
-void weigh_tile(const Unit& unit, const uint16_t* weights, int head_dim, float* sums) {
+// Adds the weighted values to the rows' sums, or starts them, up to 64 dimensions at a time.
+void weigh_tile(const Unit& unit, bool is_first, const uint16_t* weights, int head_dim, float* sums) {
   const int64_t stride = head_dim * static_cast<int64_t>(sizeof(float));
   for (int first = 0; first < head_dim / 16; first += 4) {
     const int count = head_dim / 16 - first;
-    for_tiles(count, [&](auto i) { load_tile<i.value>(sums + 16 * (first + i.value), stride); });
+    for_tiles(count, [&](auto i) {
+      if (is_first)
+        zero_tile<i.value>();
+      else
+        load_tile<i.value>(sums + 16 * (first + i.value), stride);
+    });
     for (int b = 0; b < unit.num_blocks; ++b) {
       load_tile<kWeightTile>(weights + b * kBlockTokens, kSegmentTokens * 2);
       for_tiles(count, [&](auto i) {
@@ -246,7 +251,6 @@ void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scra
   const auto num_rows = static_cast<int>(padded_rows(rows.num_rows));
   std::fill_n(part.maximum, num_rows, kMinusInfinity);
   std::fill_n(part.weights, num_rows * 16, 0.0f);
-  std::fill_n(part.sums, static_cast<int64_t>(num_rows) * head_dim, 0.0f);
   const int64_t length = visible_end(rows, rows.first_position + (rows.num_rows - 1) / rows.group);
   const int64_t end = std::min(part_begin + kPartTokens, length);
   const int64_t first = rows.window > 0 ? std::max<int64_t>(0, rows.first_position - rows.window + 1) : 0;
@@ -273,17 +277,29 @@ void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scra
   // In place: copying a unit that was just written would wait for all of its writes.
   std::optional<Unit> units[3];
   const auto unit_at = [&](int i) -> std::optional<Unit>& { return units[i % 3]; };
+  // The next unit of which a row sees something.
   const auto add_after = [&](int i) {
-    const Unit& unit = *unit_at(i);
     std::optional<Unit>& next = unit_at(i + 1);
     next.reset();
-    if (unit.row + kMaxRows < rows.num_rows) {
-      next.emplace(rows, unit.row + kMaxRows, unit.segment);
-    } else if (unit.segment.first + kSegmentTokens < end) {
-      Segment segment(rows, unit.segment.first + kSegmentTokens, length);
-      prepare(segment);
-      next.emplace(rows, 0, segment);
+    int row = unit_at(i)->row + kMaxRows;
+    Segment segment = unit_at(i)->segment;
+    for (;; row += kMaxRows) {
+      if (row >= rows.num_rows) {
+        if (segment.first + kSegmentTokens >= end) break;
+        segment = Segment(rows, segment.first + kSegmentTokens, length);
+        prepare(segment);
+        row = 0;
+      }
+      next.emplace(rows, row, segment);
+      if (next->num_blocks > 0) return;
     }
+    next.reset();
+  };
+  // A row sees nothing before what the row before it sees.
+  const auto is_first = [&](const Unit& unit) {
+    const int64_t position = rows.first_position + unit.row / rows.group;
+    return unit.segment.first == begin ||
+           (rows.window > 0 && position - rows.window + 1 >= unit.segment.first);
   };
   constexpr float kScoreUnit = kIsSplit ? kSplitScoreUnit : 1.0f;
   // What was just written is read as tiles only after other work: until then, writes are under way.
@@ -300,7 +316,8 @@ void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scra
     const auto soften = unit.sees_all ? soften_tile<true> : soften_tile<false>;
     soften(unit, s.scores[i % 2], kScoreUnit, tile_rows, head_dim, s.weights, part);
     if (has_next) add_after(i + 1);
-    weigh_tile(unit, s.weights, head_dim, part.sums + static_cast<int64_t>(unit.row) * head_dim);
+    weigh_tile(unit, is_first(unit), s.weights, head_dim,
+               part.sums + static_cast<int64_t>(unit.row) * head_dim);
   }
 }
 
