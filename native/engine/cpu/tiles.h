@@ -176,12 +176,32 @@ inline __attribute__((always_inline)) void dots(const Weights<V, R> (&w)[P], con
     const typename V::Int first = start<V, R>(x, half, row + t);
     MYNA_UNROLL for (int p = 0; p < P; ++p) dot[t][p] = first;
   }
-  MYNA_UNROLL for (int i = 0; i < kGroups; ++i) {
-    const int g = half * kGroups + i;
-    MYNA_UNROLL for (int t = 0; t < T; ++t) {
-      const typename V::Four four = V::load_four(x.values + (row + t) * kBlock + 4 * g);
-      MYNA_UNROLL for (int p = 0; p < P; ++p) dot[t][p] =
-          V::template dot<R::kIntegerBits>(dot[t][p], w[p].group[g], four);
+  if constexpr (requires(typename V::Int pairs) { V::add_pairs(pairs, pairs); }) {
+    // Pairs of products are added in 16 bits as long as no sum can overflow.
+    constexpr int kSums = std::min(kGroups, V::template kPairSums<R::kIntegerBits>);
+    MYNA_UNROLL for (int first = half * kGroups; first < (half + 1) * kGroups; first += kSums) {
+      typename V::Int pairs[T][P];
+      MYNA_UNROLL for (int g = first; g < first + kSums; ++g) {
+        MYNA_UNROLL for (int t = 0; t < T; ++t) {
+          const typename V::Four four = V::load_four(x.values + (row + t) * kBlock + 4 * g);
+          MYNA_UNROLL for (int p = 0; p < P; ++p) {
+            const typename V::Int product = V::template pairs<R::kIntegerBits>(w[p].group[g], four);
+            pairs[t][p] = g == first ? product : V::add_pairs(pairs[t][p], product);
+          }
+        }
+      }
+      MYNA_UNROLL for (int t = 0; t < T; ++t) {
+        MYNA_UNROLL for (int p = 0; p < P; ++p) dot[t][p] = V::add_to(dot[t][p], pairs[t][p]);
+      }
+    }
+  } else {
+    MYNA_UNROLL for (int i = 0; i < kGroups; ++i) {
+      const int g = half * kGroups + i;
+      MYNA_UNROLL for (int t = 0; t < T; ++t) {
+        const typename V::Four four = V::load_four(x.values + (row + t) * kBlock + 4 * g);
+        MYNA_UNROLL for (int p = 0; p < P; ++p) dot[t][p] =
+            V::template dot<R::kIntegerBits>(dot[t][p], w[p].group[g], four);
+      }
     }
   }
 }

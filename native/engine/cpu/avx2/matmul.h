@@ -4,6 +4,8 @@
 
 #include <immintrin.h>
 
+#include <bit>
+
 #include "cpu/float_tiles.h"
 #include "cpu/rows.h"
 
@@ -14,7 +16,8 @@ template <bool HasVnni>
 struct Avx2 {
   static constexpr int kPanels = 1;
   static constexpr int kFewRows = 4;
-  static constexpr int kTokens = 4;
+  // Sums of pairs are kept beside the sums: more rows at a time would need more registers than there are.
+  static constexpr int kTokens = HasVnni ? 4 : 1;
   static constexpr int kFloatTokens = 4;
   static constexpr int kFloatRowPanels = 4;
   // Without VNNI, pairs of products are added in 16 bits, which unsigned bytes would overflow.
@@ -75,19 +78,39 @@ struct Avx2 {
     return _mm256_set1_epi32(four);
   }
 
-  template <int Bits>
-  static __m256i dot8(__m256i sum, __m256i w, Four x) {
 #if defined(__AVXVNNI__)
-    if constexpr (HasVnni) return _mm256_dpbusd_avx_epi32(sum, w, x);
+  template <int Bits>
+  static Int dot(Int sum, Bytes w, Four x)
+    requires HasVnni
+  {
+    return {_mm256_dpbusd_avx_epi32(sum.a, w.a, x), _mm256_dpbusd_avx_epi32(sum.b, w.b, x)};
+  }
 #endif
-    // Pairs stay within 16 bits: 2 * 63 * 127, or 2 * 128 * 127 where signed weights lend x their sign.
-    const __m256i pairs = Bits == 8 ? _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
-                                    : _mm256_maddubs_epi16(w, x);
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+
+  // Without VNNI, a dot product is made of sums of pairs of products, which have 16 bits.
+  template <int Bits>
+  static __m256i pairs8(__m256i w, Four x) {
+    // Signed weights lend x their sign.
+    if constexpr (Bits == 8) return _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    return _mm256_maddubs_epi16(w, x);
   }
   template <int Bits>
-  static Int dot(Int sum, Bytes w, Four x) {
-    return {dot8<Bits>(sum.a, w.a, x), dot8<Bits>(sum.b, w.b, x)};
+  static Int pairs(Bytes w, Four x) {
+    return {pairs8<Bits>(w.a, x), pairs8<Bits>(w.b, x)};
+  }
+  // A pair is at most 2 * 127 times the largest weight; of signed ones, 2 * 127 * 128. The greatest power of
+  // two of such pairs whose sum is below 2^15.
+  template <int Bits>
+  static constexpr int kPairSums = Bits == 8 ? 1 : std::bit_floor(0x7fffu / (2 * 127 * ((1u << Bits) - 1)));
+  static Int add_pairs(Int x, Int y)
+    requires(!HasVnni)
+  {
+    return {_mm256_add_epi16(x.a, y.a), _mm256_add_epi16(x.b, y.b)};
+  }
+  static Int add_to(Int sum, Int pairs) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    return {_mm256_add_epi32(sum.a, _mm256_madd_epi16(pairs.a, ones)),
+            _mm256_add_epi32(sum.b, _mm256_madd_epi16(pairs.b, ones))};
   }
 
   static Float zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
