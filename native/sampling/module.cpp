@@ -5,11 +5,14 @@
 #include <nanobind/stl/vector.h>
 
 #include <cmath>
+#include <exception>
 #include <limits>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "pool/pool.h"
 #include "sampler.h"
 
 namespace nb = nanobind;
@@ -112,6 +115,44 @@ struct Answers {
   }
 };
 
+// Threads that last between calls, each with its scratch memory.
+class Threads {
+ public:
+  explicit Threads(int count) : pool_(count), buffers_(static_cast<size_t>(count)) {}
+
+  // Calls fn(index, buffers) for [0, count), and throws what one of them threw.
+  template <typename Function>
+  void for_each(size_t count, const Function& fn) {
+    const std::lock_guard lock(is_used_);
+    std::exception_ptr error;
+    std::mutex changes_error;
+    pool_.parallel_for(static_cast<int64_t>(count), [&](int64_t index, int thread) {
+      try {
+        fn(static_cast<size_t>(index), buffers_[static_cast<size_t>(thread)]);
+      } catch (...) {
+        const std::lock_guard own(changes_error);
+        error = std::current_exception();
+      }
+    });
+    if (error) std::rethrow_exception(error);
+  }
+
+ private:
+  ThreadPool pool_;
+  std::vector<Buffers> buffers_;
+  std::mutex is_used_;
+};
+
+// Fewer rows take less time than waking a thread up.
+constexpr size_t kRowsForThreads = 4;
+
+template <typename Function>
+void for_rows(Threads* threads, size_t count, const Function& fn) {
+  if (threads != nullptr && count >= kRowsForThreads) return threads->for_each(count, fn);
+  thread_local Buffers buffers;
+  for (size_t i = 0; i < count; ++i) fn(i, buffers);
+}
+
 void sample(Logits logits, Vector<const int32_t> row, Vector<const float> temperature,
             Vector<const float> top_p, Vector<const int32_t> top_k, Vector<const float> min_p,
             Vector<const float> repetition_penalty, Vector<const float> presence_penalty,
@@ -124,7 +165,7 @@ void sample(Logits logits, Vector<const int32_t> row, Vector<const float> temper
             Vector<const float> bias_values, Vector<const int32_t> bias_row, Vector<const int32_t> mask_row,
             Matrix<const uint32_t> masks, Vector<int32_t> tokens, Vector<uint8_t> status,
             Vector<float> logprobs, Matrix<int32_t> top_tokens, Matrix<float> top_logprobs,
-            const std::string& instruction_set) {
+            const std::string& instruction_set, Threads* threads) {
   const int64_t vocab_size = vocab_of(logits);
   const size_t num_draws = row.size();
   const Kernels& kernels = kernels_named(instruction_set);
@@ -172,9 +213,8 @@ void sample(Logits logits, Vector<const int32_t> row, Vector<const float> temper
   answers.check(num_draws);
 
   nb::gil_scoped_release release;
-  thread_local Buffers buffers;
-  Sampler sampler(kernels, vocab_size, buffers);
-  for (size_t i = 0; i < num_draws; ++i) {
+  for_rows(threads, num_draws, [&](size_t i, Buffers& buffers) {
+    Sampler sampler(kernels, vocab_size, buffers);
     auto& changes = sampler.changes();
     changes.clear();
     if (repetition_penalty(i) != 1.0f) {
@@ -206,12 +246,12 @@ void sample(Logits logits, Vector<const int32_t> row, Vector<const float> temper
         sampler.draw(row_of(logits, row(i)), mask, parameters, num_logprobs(i) >= 0 ? &report : nullptr);
     answers.tokens(i) = outcome.token;
     answers.status(i) = static_cast<uint8_t>(outcome.status);
-  }
+  });
 }
 
 void score(Logits logits, Vector<const int32_t> targets, Vector<int32_t> tokens, Vector<uint8_t> status,
            Vector<float> logprobs, Matrix<int32_t> top_tokens, Matrix<float> top_logprobs,
-           const std::string& instruction_set) {
+           const std::string& instruction_set, Threads* threads) {
   const int64_t vocab_size = vocab_of(logits);
   const Kernels& kernels = kernels_named(instruction_set);
   require(targets.size() == logits.shape(0), "there must be one target for every row of logits");
@@ -220,14 +260,13 @@ void score(Logits logits, Vector<const int32_t> targets, Vector<int32_t> tokens,
   answers.check(targets.size());
 
   nb::gil_scoped_release release;
-  thread_local Buffers buffers;
-  Sampler sampler(kernels, vocab_size, buffers);
-  for (size_t i = 0; i < targets.size(); ++i) {
+  for_rows(threads, targets.size(), [&](size_t i, Buffers& buffers) {
+    Sampler sampler(kernels, vocab_size, buffers);
     const Status outcome = sampler.score(row_of(logits, static_cast<int64_t>(i)), targets(i),
                                          answers.report(i, top_tokens.shape(1)));
     answers.status(i) = static_cast<uint8_t>(outcome);
     answers.tokens(i) = outcome == Status::kOk ? targets(i) : -1;
-  }
+  });
 }
 
 }  // namespace
@@ -241,6 +280,7 @@ NB_MODULE(_sampling, module) {
     for (const Kernels* table : available()) names.emplace_back(table->name);
     return names;
   });
+  nb::class_<Threads>(module, "Threads").def(nb::init<int>(), "count"_a);
   module.def("sample", &sample, "logits"_a.noconvert(), "row"_a.noconvert(), "temperature"_a.noconvert(),
              "top_p"_a.noconvert(), "top_k"_a.noconvert(), "min_p"_a.noconvert(),
              "repetition_penalty"_a.noconvert(), "presence_penalty"_a.noconvert(),
@@ -252,8 +292,9 @@ NB_MODULE(_sampling, module) {
              "bias_tokens"_a.noconvert().none(), "bias_values"_a.noconvert().none(),
              "bias_row"_a.noconvert().none(), "mask_row"_a.noconvert().none(), "masks"_a.noconvert().none(),
              "tokens"_a.noconvert(), "status"_a.noconvert(), "logprobs"_a.noconvert(),
-             "top_tokens"_a.noconvert(), "top_logprobs"_a.noconvert(), "instruction_set"_a = "");
+             "top_tokens"_a.noconvert(), "top_logprobs"_a.noconvert(), "instruction_set"_a = "",
+             "threads"_a.none() = nb::none());
   module.def("score", &score, "logits"_a.noconvert(), "targets"_a.noconvert(), "tokens"_a.noconvert(),
              "status"_a.noconvert(), "logprobs"_a.noconvert(), "top_tokens"_a.noconvert(),
-             "top_logprobs"_a.noconvert(), "instruction_set"_a = "");
+             "top_logprobs"_a.noconvert(), "instruction_set"_a = "", "threads"_a.none() = nb::none());
 }

@@ -8,6 +8,11 @@ _Words = npt.NDArray[np.uint32]
 def instruction_sets() -> list[str]:
     """Those that this machine can run, best first."""
 
+class Threads:
+    """Threads for one call at a time, each with scratch memory that lasts."""
+
+    def __init__(self, count: int) -> None: ...
+
 def sample(
     logits: _Floats,
     row: _Ints,
@@ -40,8 +45,9 @@ def sample(
     top_tokens: _Ints,
     top_logprobs: _Floats,
     instruction_set: str = "",
+    threads: Threads | None = None,
 ) -> None:
-    """See `myna.decoding.sampling.sample`; fills the five arrays before the last."""
+    """See `myna.decoding.sampling.sample`; fills the five arrays before the last two."""
 
 def score(
     logits: _Floats,
@@ -52,5 +58,6 @@ def score(
     top_tokens: _Ints,
     top_logprobs: _Floats,
     instruction_set: str = "",
+    threads: Threads | None = None,
 ) -> None:
-    """See `myna.decoding.sampling.score`; fills the five arrays before the last."""
+    """See `myna.decoding.sampling.score`; fills the five arrays before the last two."""

@@ -1,5 +1,7 @@
 """Every instruction set against the numpy reference, on batches of any kind."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +17,14 @@ from myna.decoding.sampling import (
     RequestSampling,
     Sampled,
     SamplingBatch,
+    SamplingThreads,
     instruction_sets,
     sample,
     score,
 )
 from myna.decoding.sampling_reference import draw_interval
 
+THREADS = SamplingThreads(3)
 NATIVE = [name for name in instruction_sets() if name != "numpy"]
 Floats = npt.NDArray[np.float32]
 
@@ -73,6 +77,11 @@ def batches(draw: st.DrawFn) -> tuple[Floats, SamplingBatch]:
     return logits, SamplingBatch.of(draws, masks if is_masked else None)
 
 
+def assert_same_bits(first: Sampled, second: Sampled) -> None:
+    for name in Sampled.__slots__:
+        assert getattr(first, name).tobytes() == getattr(second, name).tobytes()
+
+
 def test_the_extension_is_built() -> None:
     assert IS_NATIVE
     assert "portable" in NATIVE
@@ -95,9 +104,25 @@ def test_draws_are_those_of_the_reference(case: tuple[Floats, SamplingBatch]) ->
 @pytest.mark.parametrize("kernel", NATIVE)
 @given(case=batches())
 def test_all_instruction_sets_give_the_same_bits(kernel: str, case: tuple[Floats, SamplingBatch]) -> None:
-    best, other = sample(*case), sample(*case, instruction_set=kernel)
-    for name in Sampled.__slots__:
-        assert getattr(best, name).tobytes() == getattr(other, name).tobytes()
+    assert_same_bits(sample(*case), sample(*case, instruction_set=kernel))
+
+
+@given(batches())
+def test_threads_change_no_bit(case: tuple[Floats, SamplingBatch]) -> None:
+    assert_same_bits(sample(*case), sample(*case, threads=THREADS))
+    logits = np.repeat(case[0], 4, axis=0)
+    targets = np.arange(len(logits), dtype=np.int32) % logits.shape[1]
+    assert_same_bits(score(logits, targets, 5), score(logits, targets, 5, threads=THREADS))
+
+
+def test_callers_may_share_threads() -> None:
+    logits = np.random.default_rng(4).normal(size=(8, 5000)).astype(np.float32)
+    draws = [Draw(row, ChoiceSampling(RequestSampling(Sampling(seed=5)), 0, 3), 0) for row in range(8)]
+    batch = SamplingBatch.of(draws)
+    with ThreadPoolExecutor(4) as callers:
+        results = list(callers.map(lambda _: sample(logits, batch, threads=THREADS), range(100)))
+    for result in results:
+        assert_same_bits(result, sample(logits, batch))
 
 
 @given(batches())

@@ -30,6 +30,7 @@ __all__ = [
     "RowStatus",
     "Sampled",
     "SamplingBatch",
+    "SamplingThreads",
     "TokenCounts",
     "instruction_sets",
     "sample",
@@ -45,7 +46,21 @@ def instruction_sets() -> tuple[str, ...]:
     return (*_sampling.instruction_sets(), _NUMPY) if IS_NATIVE else (_NUMPY,)
 
 
-def sample(logits: Floats, batch: SamplingBatch, *, instruction_set: str = "") -> Sampled:
+class SamplingThreads:
+    """Threads that sample the rows of a step in parallel, the caller's among them. They last until the object
+    is deleted, and sleep between steps."""
+
+    def __init__(self, count: int) -> None:
+        self.native = _sampling.Threads(count) if IS_NATIVE and count > 1 else None
+
+
+def sample(
+    logits: Floats,
+    batch: SamplingBatch,
+    *,
+    instruction_set: str = "",
+    threads: SamplingThreads | None = None,
+) -> Sampled:
     """Draw one token for each entry of the batch from `logits` (rows, vocabulary), read in place.
 
     A draw depends only on its row, its parameters and (seed, choice, position), never on other draws,
@@ -94,11 +109,19 @@ def sample(logits: Floats, batch: SamplingBatch, *, instruction_set: str = "") -
         out.top_tokens,
         out.top_logprobs,
         instruction_set,
+        threads.native if threads else None,
     )
     return out
 
 
-def score(logits: Floats, targets: Ints, num_top: int, *, instruction_set: str = "") -> Sampled:
+def score(
+    logits: Floats,
+    targets: Ints,
+    num_top: int,
+    *,
+    instruction_set: str = "",
+    threads: SamplingThreads | None = None,
+) -> Sampled:
     """Log-probability of `targets[i]` in row i, and the `num_top` most likely tokens: prompt
     log-probabilities, a chunk at a time. `tokens` of the result are the targets, -1 where the row is
     invalid."""
@@ -118,5 +141,6 @@ def score(logits: Floats, targets: Ints, num_top: int, *, instruction_set: str =
         out.top_tokens,
         out.top_logprobs,
         instruction_set,
+        threads.native if threads else None,
     )
     return out

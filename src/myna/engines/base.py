@@ -60,12 +60,27 @@ class BlockStorage(Protocol):
         ...
 
 
-class Engine(Protocol):
+class BaseEngine(Protocol):
+    """What engines of both kinds have."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        """Tokenize with the engine's own tokenizer; raises NotImplementedError if it has none."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Engine(BaseEngine, Protocol):
     """Weights, KV cache and computation of one model. Sequence ids are small integers in [0,
     info.max_sequences), chosen by the scheduler; a sequence is created by its first `forward` or `fork`."""
 
     @property
-    def info(self) -> ModelInfo: ...
+    def num_threads(self) -> int:
+        """How many threads compute a step."""
+        ...
 
     @property
     def can_trim(self) -> bool:
@@ -124,19 +139,10 @@ class Engine(Protocol):
         nothing is left to prepare. Takes milliseconds, so that a request that arrives hardly waits."""
         ...
 
-    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
-        """Tokenize with the engine's own tokenizer; raises NotImplementedError if it has none."""
-        ...
 
-    def close(self) -> None: ...
-
-
-class EmbeddingEngine(Protocol):
+class EmbeddingEngine(BaseEngine, Protocol):
     """Weights and computation of a model that turns texts into vectors; `info.embedding` is set. It keeps
     nothing between two calls."""
-
-    @property
-    def info(self) -> ModelInfo: ...
 
     @property
     def is_batch_invariant(self) -> bool:
@@ -149,9 +155,3 @@ class EmbeddingEngine(Protocol):
         special tokens included, and at most `info.kv_tokens` together. Texts are not padded: they neither see
         each other nor anything that isn't theirs. Releases the GIL."""
         ...
-
-    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
-        """Tokenize with the engine's own tokenizer; raises NotImplementedError if it has none."""
-        ...
-
-    def close(self) -> None: ...

@@ -223,6 +223,7 @@ class FakeEngine:
     """See the module. Asserts the rules of `engines.base.Engine`, so that tests catch violations."""
 
     can_trim = True
+    num_threads = 1
     prefix_grid = 1
     is_batch_invariant = True
 

@@ -41,6 +41,7 @@ class LlamaCppEngine:
 
     def __init__(self, model: Model, info: ModelInfo, *, threads: int, num_ids: int) -> None:
         self.info = info
+        self.num_threads: Final = threads
         self._model = model
         self._context = model.open_context(info.kv_tokens, threads, num_ids)
         self._batch = Batch(BATCH_TOKENS)

@@ -14,7 +14,7 @@ from myna.core.errors import MynaError
 from myna.core.requests import GenerationRequest, ModelRequest
 from myna.core.stats import SchedulerStats
 from myna.decoding.grammar import Grammar, Grammars
-from myna.decoding.sampling import Sampled, sample, score
+from myna.decoding.sampling import Sampled, SamplingThreads, sample, score
 from myna.decoding.sampling_batch import Bitmask
 from myna.decoding.token_table import TokenTable
 from myna.engines.base import Engine, KVCacheFull, Logits
@@ -63,6 +63,7 @@ class GenerationLoop(Loop):
     ) -> None:
         super().__init__(mailbox, sink, step_lock, loaded.engine)
         self._engine = loaded.engine
+        self._sampling_threads = SamplingThreads(loaded.engine.num_threads)
         # Nothing else runs here: every step waits for its masks.
         self._masks = ThreadPoolExecutor(1, thread_name_prefix="myna-masks")
         self._compiler = GrammarCompiler(loaded.prepare_grammars)
@@ -219,12 +220,15 @@ class GenerationLoop(Loop):
         sampled = NOTHING_SAMPLED
         if batch.sampling_sequences:
             allowed = masks[0].result() if masks else None
-            sampled = sample(logits.array, self._input_batch.batch(batch, allowed))
+            sampled = sample(
+                logits.array, self._input_batch.batch(batch, allowed), threads=self._sampling_threads
+            )
         scores: list[Sampled] = []
         for part in batch.scored:
             rows = logits.array[part.first_row : part.first_row + len(part.targets)]
             num_top = part.sequence.group.request.num_prompt_logprobs or 0
-            scores.append(score(rows, np.array(part.targets, np.int32), num_top))
+            targets = np.array(part.targets, np.int32)
+            scores.append(score(rows, targets, num_top, threads=self._sampling_threads))
         return sampled, scores
 
 

@@ -16,7 +16,7 @@ template <bool HasVnni>
 struct Avx2 {
   static constexpr int kPanels = 1;
   static constexpr int kFewRows = 4;
-  // Sums of pairs are kept beside the sums: more rows at a time would need more registers than there are.
+  // Sums of pairs need registers of their own, of which there are too few for more rows at a time.
   static constexpr int kTokens = HasVnni ? 4 : 1;
   static constexpr int kFloatTokens = 4;
   static constexpr int kFloatRowPanels = 4;
