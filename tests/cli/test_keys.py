@@ -80,8 +80,8 @@ def test_a_key_that_stores_has_a_project_of_its_own_unless_one_is_named(run: Run
     assert "ana" in run("projects", "list").out
     assert _json(run, "keys", "create", "shared", "--project", "default")["project"] == "default"
     assert _json(run, "keys", "create", "prometheus", "--scope", "read")["project"] == "default"
-    assert run("keys", "create", "bad", "--expires", "0s").code == 1
-    assert "bad" not in run("projects", "list").out
+    assert run("keys", "create", "never made", "--expires", "0s").code == 1
+    assert "never made" not in run("projects", "list").out
 
 
 def test_projects_part_keys(run: Run) -> None:
