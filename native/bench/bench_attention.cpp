@@ -27,14 +27,15 @@ double measure(const VectorTable& table, int head_dim, int group, int queries, i
   std::normal_distribution<float> normal(0, 1);
   const int64_t length = position + queries, blocks = (length + kBlockTokens - 1) / kBlockTokens;
   const int64_t stride = 2ll * head_dim * kBlockTokens;
-  std::vector<uint16_t> memory(static_cast<size_t>(blocks * stride));
+  Buffer<uint16_t> memory;  // aligned like the cache
+  std::fill_n(memory.reserve(static_cast<size_t>(blocks * stride)), blocks * stride, uint16_t{0});
   std::vector<int32_t> table_of_blocks;
   std::vector<float> key(static_cast<size_t>(head_dim)), value(key);
   for (int64_t i = 0; i < blocks; ++i) table_of_blocks.push_back(static_cast<int32_t>(i));
   for (int64_t t = 0; t < length; ++t) {
     for (auto* row : {&key, &value})
       for (float& x : *row) x = normal(random);
-    uint16_t* block = memory.data() + t / kBlockTokens * stride;
+    uint16_t* block = memory.get() + t / kBlockTokens * stride;
     table.store_kv(key.data(), value.data(), head_dim, static_cast<int>(t % kBlockTokens), block,
                    block + stride / 2);
   }
@@ -52,7 +53,7 @@ double measure(const VectorTable& table, int head_dim, int group, int queries, i
                       position,
                       0,
                       table_of_blocks.data(),
-                      {memory.data(), memory.data() + stride / 2, stride}};
+                      {memory.get(), memory.get() + stride / 2, stride}};
   const auto run = [&] {
     for (int64_t part = 0; part < length; part += kPartTokens)
       table.attend(all, part, {sums.get(), weights.get(), maximum.get()}, scratch.get());
