@@ -31,7 +31,7 @@ class TileMemory {
   void reserve(const Heads& heads, int num_threads) {
     use(heads);
     const int64_t floats =
-        2 * num_rows_ * (dim_ + 32ll) + num_rows_ * dim_ + attention_scratch_floats(dim_, num_rows_);
+        2 * partial_floats(num_rows_) + num_rows_ * dim_ + attention_scratch_floats(dim_, num_rows_);
     thread_floats_ = std::max(thread_floats_, (floats + 63) / 64 * 64);
     memory_.reserve(static_cast<size_t>(thread_floats_ * num_threads));
   }
@@ -45,16 +45,17 @@ class TileMemory {
 
   // Of items whose results are kept until all are there.
   int64_t few_queries() const { return few_queries_; }
-  int64_t few_partial_floats() const { return few_rows_ * (dim_ + 32ll); }
+  int64_t few_partial_floats() const { return partial_floats(few_rows_); }
   Partial few_partial_at(float* base) const { return partial_at(base, few_rows_); }
   Partial partial(int thread, int which) const {
-    return partial_at(of(thread) + which * num_rows_ * (dim_ + 32ll), num_rows_);
+    return partial_at(of(thread) + which * partial_floats(num_rows_), num_rows_);
   }
-  float* queries(int thread) const { return of(thread) + 2 * num_rows_ * (dim_ + 32ll); }
+  float* queries(int thread) const { return of(thread) + 2 * partial_floats(num_rows_); }
   float* kernel(int thread) const { return queries(thread) + num_rows_ * dim_; }
 
  private:
   float* of(int thread) const { return memory_.get() + thread * thread_floats_; }
+  int64_t partial_floats(int64_t num_rows) const { return num_rows * (dim_ + 32ll); }
   Partial partial_at(float* base, int64_t num_rows) const {
     return {base, base + num_rows * dim_, base + num_rows * (dim_ + 16ll)};
   }

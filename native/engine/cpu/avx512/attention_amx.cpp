@@ -280,7 +280,6 @@ void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scra
   // The next unit of which a row sees something.
   const auto add_after = [&](int i) {
     std::optional<Unit>& next = unit_at(i + 1);
-    next.reset();
     int row = unit_at(i)->row + kMaxRows;
     Segment segment = unit_at(i)->segment;
     for (;; row += kMaxRows) {
