@@ -195,12 +195,13 @@ class GenerationLoop(Loop):
             _log.exception("a step of %d sequences failed", len(batch.rows))
             self._input_batch.reset()
             return self._scheduler.isolate(batch, error)
+        costs = self._scheduler.speculation.costs
         if batch.num_prompt_tokens:
             mean_position = batch.prompt_positions / batch.num_prompt_tokens
-            budget.observe(batch.num_prompt_tokens, batch.num_decodes, seconds, mean_position)
+            budget.observe(batch.num_prompt_tokens, batch.num_decodes, seconds, mean_position, costs.seconds)
         else:
             seconds = time.perf_counter() - started
-            self._scheduler.speculation.costs.observe(batch.num_decodes, seconds)
+            costs.observe(batch.num_decodes, seconds)
             self._decode_budget.observe(batch.num_decodes, seconds)
         events = self._scheduler.update(batch, sampled, scores)
         self._counter.count(batch.num_prompt_tokens + batch.num_decodes, len(batch.rows))

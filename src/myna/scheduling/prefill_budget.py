@@ -11,6 +11,11 @@ TARGET_S: Final = 0.08
 # last this long for them to have this many tokens per decode.
 _LIMIT_S: Final = 0.12
 _TOKENS_PER_DECODE: Final = 4
+# Large models read their weights for much of that: prompts would take several times as long as alone. A step
+# may last as long as this many passes over the weights within the second limit, or twice as long as one pass.
+_PASSES: Final = 4
+_PASSES_LIMIT_S: Final = 0.2
+_FEW_PASSES: Final = 2
 # While no stream waits, a step may last longer: larger steps are faster. A request that arrives meanwhile
 # waits for its end.
 _ALONE_S: Final = 0.5
@@ -48,17 +53,23 @@ class PrefillBudget:
         self._last = (0.0, 0, 0, 0.0)
 
     def observe(
-        self, num_prompt_tokens: int, num_decodes: int, seconds: float, mean_position: float = 0.0
+        self,
+        num_prompt_tokens: int,
+        num_decodes: int,
+        seconds: float,
+        mean_position: float = 0.0,
+        pass_s: float = 0.0,
     ) -> None:
-        """A step computed these tokens in `seconds`; `mean_position` is that of the prompt tokens. Small
-        prompts are ignored: they say little about speed."""
+        """A step computed these tokens in `seconds`; `mean_position` is that of the prompt tokens, `pass_s`
+        the time of a step of one token. Small prompts are ignored: they say little about speed."""
         if num_prompt_tokens < _MIN_OBSERVED:
             return
         self._observe_slope((mean_position, num_prompt_tokens, num_decodes, seconds))
         work = num_prompt_tokens * (1 + self.context_slope * mean_position)
         rate = (work + num_decodes) / max(seconds, 1e-6)
         at_most = min(rate * _LIMIT_S - num_decodes, _TOKENS_PER_DECODE * num_decodes)
-        fitting = max(rate * TARGET_S - num_decodes, at_most)
+        target_s = max(TARGET_S, min(_PASSES * pass_s, max(_PASSES_LIMIT_S, _FEW_PASSES * pass_s)))
+        fitting = max(rate * target_s - num_decodes, at_most)
         self.prompt_tokens = _adapted(self.prompt_tokens, fitting, work)
         alone = max(rate * _ALONE_S, min(_ONE_PASS, rate * _LONGEST_S))
         self.alone_tokens = _adapted(self.alone_tokens, alone, work)
