@@ -29,6 +29,18 @@ def test_steps_last_80_ms_or_up_to_120_while_prompts_hardly_proceed(
         assert 0.06 < step_s < 0.125
 
 
+@given(st.floats(0.001, 1.0))
+def test_a_step_of_a_large_model_lasts_four_passes_within_200_ms_or_two(pass_s: float) -> None:
+    """Each step takes one pass over the weights, 10 ms for the decodes, and 1 ms for each prompt token."""
+    budget = PrefillBudget()
+    for _ in range(60):
+        seconds = pass_s + 0.01 + budget.prompt_tokens / 1000
+        budget.observe(budget.prompt_tokens, 4, seconds, pass_s=pass_s)
+    allowed = max(0.08, min(4 * pass_s, max(0.2, 2 * pass_s)))
+    least = pass_s + 0.01 + 32 / 1000
+    assert allowed - 0.006 < seconds <= max(allowed, least) + 1e-9
+
+
 @given(st.floats(20, 15_000))
 def test_steps_without_decodes_last_longer(tokens_per_s: float) -> None:
     """Half a second; slow models compute as many tokens as share one pass over the weights, within 2 s."""
