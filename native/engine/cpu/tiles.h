@@ -256,13 +256,25 @@ inline void store(const Output& o, std::int64_t row, std::int64_t panel, typenam
   V::store(o.out + row * o.stride + panel * kPanelRows, value, static_cast<int>(count));
 }
 
-// Prefetches the block of weights `ahead` bytes further on into the second-level cache. Weights are read from
-// memory once per step, and hardware prefetchers stop at each 4 KiB page.
+// The weights to prefetch while a panel's block is read; `next` is the distance to the panel that is read
+// after it. If panels are long, its own block of that number would be too far away: reading was 5 to 40 %
+// slower with panels of 32 KB to 290 KB (Xeon with AMX). Weights are read from memory once per step, and
+// hardware prefetchers stop at each 4 KiB page.
 template <class R>
-inline __attribute__((always_inline)) void prefetch(const std::uint8_t* record, int sub, std::size_t ahead) {
-  constexpr std::size_t kBytes = R::kBytes / R::kBlocks;
-  const std::uint8_t* from = record + static_cast<std::size_t>(sub) * kBytes + ahead;
-  MYNA_UNROLL for (std::size_t i = 0; i < kBytes; i += kLine) __builtin_prefetch(from + i, 0, 2);
+inline const std::uint8_t* ahead_of(const std::uint8_t* panel, std::int64_t block, std::size_t panel_bytes,
+                                    std::size_t next) {
+  constexpr std::size_t kNear = 4 << 10, kLongPanel = 24 << 10;
+  const std::size_t at = static_cast<std::size_t>(block) * (R::kBytes / R::kBlocks);
+  if (panel_bytes < kLongPanel) return panel + at + next;
+  return panel + at + kNear + (at + kNear < panel_bytes ? 0 : next - panel_bytes);
+}
+
+template <class R>
+constexpr std::size_t kBlockLines = (R::kBytes / R::kBlocks + kLine - 1) / kLine;
+
+template <class R>
+inline __attribute__((always_inline)) void prefetch(const std::uint8_t* block) {
+  MYNA_UNROLL for (std::size_t i = 0; i < kBlockLines<R>; ++i) __builtin_prefetch(block + i * kLine, 0, 2);
 }
 
 // T rows (few), P panels at a time, totals in registers: bound by reading the weights. Two panels are two
@@ -279,7 +291,7 @@ void few_rows(const Matrix& m, const Rows<R>& x, std::int64_t row, std::int64_t 
     const int sub = static_cast<int>(b % R::kBlocks);
     Weights<V, R> w[P];
     MYNA_UNROLL for (int p = 0; p < P; ++p) {
-      prefetch<R>(record + p * m.panel_bytes, sub, P * m.panel_bytes);
+      prefetch<R>(ahead_of<R>(data + p * m.panel_bytes, b, m.panel_bytes, P * m.panel_bytes));
       w[p].load(record + p * m.panel_bytes, sub, m.codes);
     }
     add_block<V, R, P, T>(w, x.at(b), 0, total);
@@ -327,7 +339,7 @@ void tile(const Matrix& m, const Rows<R>& x, std::int64_t row, int rows, std::in
     const int sub = static_cast<int>(b % R::kBlocks);
     Weights<V, R> w[P];
     MYNA_UNROLL for (int p = 0; p < P; ++p) {
-      prefetch<R>(record + p * m.panel_bytes, sub, P * m.panel_bytes);
+      prefetch<R>(ahead_of<R>(data + p * m.panel_bytes, b, m.panel_bytes, P * m.panel_bytes));
       w[p].load(record + p * m.panel_bytes, sub, m.codes);
     }
     const BlockView view = x.at(b);

@@ -107,8 +107,9 @@ template <class R, class Between>
 inline __attribute__((always_inline)) void unpack_panel(const Pair& pair, int panel, std::int64_t block,
                                                         Weights2& out, Between between) {
   const std::int64_t at = block / R::kBlocks * static_cast<std::int64_t>(R::kBytes);
-  unpack<R>(pair.data[panel] + at, static_cast<int>(block % R::kBlocks), pair.exponent[panel], pair.ahead,
-            pair.codes[panel], out[panel], between);
+  unpack<R>(pair.data[panel] + at, static_cast<int>(block % R::kBlocks), pair.exponent[panel],
+            ahead_of<R>(pair.data[panel], block, pair.panel_bytes, pair.next), pair.codes[panel], out[panel],
+            between);
 }
 
 // Unpacks a block of both panels while another is multiplied. With two tiles of rows, a step comes after

@@ -35,14 +35,15 @@ inline __m512 factor_of(const Matrix& m, std::int64_t panel) {
 // Two panels that are multiplied together.
 struct Pair {
   Pair(const Matrix& first, std::int64_t first_panel, const Matrix& second, std::int64_t second_panel,
-       std::size_t bytes_ahead)
-      : ahead(bytes_ahead),
+       std::size_t bytes_to_next)
+      : panel_bytes(first.panel_bytes),
+        next(bytes_to_next),
         codes{first.codes, second.codes},
         data{panel_of(first, first_panel), panel_of(second, second_panel)},
         exponent{_mm512_cvtxps_ph(_mm512_getexp_ps(unit_of(first, first_panel))),
                  _mm512_cvtxps_ph(_mm512_getexp_ps(unit_of(second, second_panel)))} {}
 
-  std::size_t ahead;  // distance from the block being read to the one being prefetched
+  std::size_t panel_bytes, next;  // `next`: the distance to the same panel of the next pair
   const Codes* codes[2];
   const std::uint8_t* data[2];
   __m256h exponent[2];
