@@ -126,20 +126,31 @@ inline __attribute__((always_inline)) void for_tiles(int count, Function&& funct
   if (count > 3) function(std::integral_constant<int, 3>{});
 }
 
-// Few rows are bound by memory: prefetches a segment's values while its keys are read, and the next one's
-// keys; or all of the next one, if both are read at once.
-template <CacheType kType>
-void fetch_ahead(const QueryRows& rows, const Segment& segment, int64_t length) {
-  const int64_t bytes = 2 * head_block_halves(kType, rows.head_dim);
-  const auto fetch = [&](const uint16_t* block) {
-    for (int64_t i = 0; i < bytes; i += 64)
-      _mm_prefetch(reinterpret_cast<const char*>(block) + i, _MM_HINT_T0);
-  };
-  const Segment next(rows, segment.first + kSegmentTokens, length);
-  const Segment& read_later = kType == CacheType::kQ8 ? next : segment;
-  for (int b = 0; b < read_later.num_blocks; ++b) fetch(read_later.values[b]);
-  for (int b = 0; b < next.num_blocks; ++b) fetch(next.keys[b]);
-}
+// The keys or values of a segment that is read later. Few rows are bound by memory, so these are prefetched,
+// a share after each tile that is loaded: all at once, they would fill the buffers that loads need.
+class Ahead {
+ public:
+  Ahead() = default;
+  Ahead(int num_blocks, const uint16_t* const* blocks, int64_t block_halves, int num_shares)
+      : num_blocks_(num_blocks),
+        num_lines_(static_cast<int>((block_halves + kLineHalves - 1) / kLineHalves)),
+        share_((num_lines_ + num_shares - 1) / num_shares) {
+    std::copy_n(blocks, num_blocks, blocks_);
+  }
+
+  void prefetch(int block, int share) const {
+    if (block >= num_blocks_) return;
+    const int end = std::min(num_lines_, (share + 1) * share_);
+    for (int line = share * share_; line < end; ++line)
+      asm volatile("prefetcht0 %0" ::"m"(blocks_[block][line * kLineHalves]));
+  }
+
+ private:
+  static constexpr int kLineHalves = 32;
+
+  int num_blocks_ = 0, num_lines_ = 0, share_ = 0;
+  const uint16_t* blocks_[kSegmentBlocks] = {};
+};
 
 // Turns a segment's integers into tiles, or into halves if keys are split, which it then refers to.
 template <bool kIsSplit>
@@ -159,14 +170,15 @@ void expand(const Scratch& s, int head_dim, Segment& segment) {
 
 // Products of the same sums are four apart, since each waits for the one before.
 template <bool kIsSplit>
-void score_tile(const Scratch& s, const Unit& unit, float* scores) {
+void score_tile(const Scratch& s, const Unit& unit, const Ahead& ahead, float* scores) {
   const uint16_t* queries = s.queries + unit.row * s.query_halves();
   const int stride = s.query_halves() * 2;
   for_tiles(unit.num_blocks, [](auto block) { zero_tile<block.value>(); });
   for (int step = 0; step < s.steps; ++step) {
-    const auto add = [&](auto&& keys) {
+    const auto add = [&](auto&& keys, const Ahead& fetched = {}) {
       for_tiles(unit.num_blocks, [&](auto block) {
         load_tile<kKeyTile>(keys(block.value) + step * kTileHalves, 64);
+        fetched.prefetch(block.value, step);
         multiply_tiles<block.value, kQueryTile, kKeyTile>();
       });
     };
@@ -174,12 +186,12 @@ void score_tile(const Scratch& s, const Unit& unit, float* scores) {
     const auto low = [&](int block) { return s.low + block * s.steps * kTileHalves; };
     load_tile<kQueryTile>(queries + step * kStep, stride);
     if constexpr (kIsSplit) {
-      add(high);
+      add(high, ahead);
       add(low);
       load_tile<kQueryTile>(queries + (s.steps + step) * kStep, stride);
       add(high);
     } else {
-      add([&](int block) { return unit.segment.keys[block]; });
+      add([&](int block) { return unit.segment.keys[block]; }, ahead);
     }
   }
   for_tiles(unit.num_blocks, [&](auto block) {
@@ -188,7 +200,8 @@ void score_tile(const Scratch& s, const Unit& unit, float* scores) {
 }
 
 // Adds the weighted values to the rows' sums, or starts them, up to 64 dimensions at a time.
-void weigh_tile(const Unit& unit, bool is_first, const uint16_t* weights, int head_dim, float* sums) {
+void weigh_tile(const Unit& unit, bool is_first, const uint16_t* weights, int head_dim, const Ahead& ahead,
+                float* sums) {
   const int64_t stride = head_dim * static_cast<int64_t>(sizeof(float));
   for (int first = 0; first < head_dim / 16; first += 4) {
     const int count = head_dim / 16 - first;
@@ -202,6 +215,7 @@ void weigh_tile(const Unit& unit, bool is_first, const uint16_t* weights, int he
       load_tile<kWeightTile>(weights + b * kBlockTokens, kSegmentTokens * 2);
       for_tiles(count, [&](auto i) {
         load_tile<kValueTile>(unit.segment.values[b] + (first + i.value) * 16 * kBlockTokens, 64);
+        ahead.prefetch(b, first + i.value);
         multiply_tiles<i.value, kWeightTile, kValueTile>();
       });
     }
@@ -266,7 +280,6 @@ void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scra
   const int tile_rows = std::min(kMaxRows, rows.num_rows);
   const TileSession session(tiles(tile_rows));
   const auto prepare = [&](Segment& segment) {
-    if (rows.num_rows <= kMaxRows) fetch_ahead<kType>(rows, segment, length);
     if constexpr (kType == CacheType::kQ8) expand<kIsSplit>(s, head_dim, segment);
     if constexpr (!kIsSplit) return;
     for (int b = 0; b < segment.num_blocks; ++b) {
@@ -300,23 +313,38 @@ void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scra
     return unit.segment.first == begin ||
            (rows.window > 0 && position - rows.window + 1 >= unit.segment.first);
   };
+  const auto ahead = [&](const uint16_t*(Segment::* kind)[kSegmentBlocks], int64_t from, int num_shares) {
+    if (rows.num_rows > kMaxRows || from >= length) return Ahead();
+    const Segment later(rows, from, length);
+    return Ahead(later.num_blocks, later.*kind, head_block_halves(kType, head_dim), num_shares);
+  };
+  // `prepare` reads integers, or keys that are split, a segment earlier than tiles are.
+  constexpr bool kAreIntegers = kType == CacheType::kQ8;
+  const auto score = [&](const Unit& unit, float* scores) {
+    const int64_t from = unit.segment.first + (kAreIntegers ? kSegmentTokens : 0);
+    score_tile<kIsSplit>(s, unit, ahead(&Segment::values, from, s.steps), scores);
+  };
+  const auto weigh = [&](const Unit& unit) {
+    const int64_t from = unit.segment.first + (kIsSplit || kAreIntegers ? 3 : 2) * kSegmentTokens;
+    weigh_tile(unit, is_first(unit), s.weights, head_dim, ahead(&Segment::keys, from, head_dim / 16),
+               part.sums + static_cast<int64_t>(unit.row) * head_dim);
+  };
   constexpr float kScoreUnit = kIsSplit ? kSplitScoreUnit : 1.0f;
   // What was just written is read as tiles only after other work: until then, writes are under way.
   Segment nearest(rows, begin, length);
   prepare(nearest);
   unit_at(0).emplace(rows, 0, nearest);
-  score_tile<kIsSplit>(s, *unit_at(0), s.scores[0]);
+  score(*unit_at(0), s.scores[0]);
   add_after(0);
   for (int i = 0; unit_at(i); ++i) {
     const Unit& unit = *unit_at(i);
     const bool has_next = unit_at(i + 1).has_value();
-    if (has_next) score_tile<kIsSplit>(s, *unit_at(i + 1), s.scores[(i + 1) % 2]);
+    if (has_next) score(*unit_at(i + 1), s.scores[(i + 1) % 2]);
     if (rows.score_cap > 0) cap_tile(s.scores[i % 2], kScoreUnit, tile_rows, unit.num_blocks, rows.score_cap);
     const auto soften = unit.sees_all ? soften_tile<true> : soften_tile<false>;
     soften(unit, s.scores[i % 2], kScoreUnit, tile_rows, head_dim, s.weights, part);
     if (has_next) add_after(i + 1);
-    weigh_tile(unit, is_first(unit), s.weights, head_dim,
-               part.sums + static_cast<int64_t>(unit.row) * head_dim);
+    weigh(unit);
   }
 }
 
