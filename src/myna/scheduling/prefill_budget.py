@@ -7,12 +7,12 @@ from myna.scheduling.step_costs import moved
 # While the server works on something else as well, such as a large body, a step takes two or three times as
 # long: even then a stream must not wait for 250 ms.
 TARGET_S: Final = 0.08
-# Where the decodes alone take most of that, as with large models, prompts would hardly proceed: a step may
-# last this long for them to have this many tokens per decode.
+# Where the decodes alone take most of that, prompts would hardly proceed: a step may last this long for them
+# to have this many tokens per decode.
 _LIMIT_S: Final = 0.12
 _TOKENS_PER_DECODE: Final = 4
 # Large models read their weights for much of that: prompts would take several times as long as alone. A step
-# may last as long as this many passes over the weights within the second limit, or twice as long as one pass.
+# may last as long as four passes over the weights within this limit, and as long as two beyond it.
 _PASSES: Final = 4
 _PASSES_LIMIT_S: Final = 0.2
 _FEW_PASSES: Final = 2

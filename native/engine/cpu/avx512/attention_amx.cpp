@@ -141,8 +141,7 @@ class Ahead {
   void prefetch(int block, int share) const {
     if (block >= num_blocks_) return;
     const int end = std::min(num_lines_, (share + 1) * share_);
-    for (int line = share * share_; line < end; ++line)
-      asm volatile("prefetcht0 %0" ::"m"(blocks_[block][line * kLineHalves]));
+    for (int line = share * share_; line < end; ++line) prefetch_here(blocks_[block] + line * kLineHalves);
   }
 
  private:
