@@ -24,7 +24,7 @@ def take(machine: Machine, purpose: str) -> str:
 
 def test_a_mixture_of_experts_is_as_fast_as_what_it_reads() -> None:
     speeds = {advice.entry.id: advice.tokens_per_s for advice in model_advice(CATALOG, machine(64, 50))}
-    assert speeds["qwen3-32b"] == pytest.approx(0.6 * 50 * GB / 19_762_149_696)
+    assert speeds["qwen3-32b"] == pytest.approx(0.8 * 50 * GB / 19_762_149_696)
     assert speeds["qwen3-30b-a3b"] / speeds["qwen3-32b"] == pytest.approx(9.8, rel=0.01)
 
 
@@ -33,7 +33,7 @@ def test_a_mixture_of_experts_is_as_fast_as_what_it_reads() -> None:
     [
         (0.2, 10, "", ""),
         (0.9, 10, "qwen3-0.6b", "qwen2.5-coder-0.5b-instruct"),
-        (4, 20, "qwen3.5-2b", "qwen2.5-coder-1.5b-instruct"),
+        (4, 15, "qwen3.5-2b", "qwen2.5-coder-1.5b-instruct"),
         (8, 40, "gemma-4-e4b", "qwen2.5-coder-1.5b-instruct"),
         (16, 80, "gpt-oss-20b", "gpt-oss-20b"),
         (32, 80, "qwen3.6-35b-a3b", "qwen3.6-35b-a3b"),
