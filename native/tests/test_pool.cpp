@@ -7,6 +7,7 @@
 
 #if defined(__linux__) && !defined(MYNA_SANITIZED)
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #endif
 
@@ -102,6 +103,12 @@ void a_thread_that_cannot_start_is_an_error() {
   getrlimit(RLIMIT_AS, &before);
   const rlimit three_stacks{pages * 4096 + kStackBytes * 7 / 2, before.rlim_max};
   CHECK(setrlimit(RLIMIT_AS, &three_stacks) == 0);
+  void* eight_stacks = mmap(nullptr, kStackBytes * 8, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (eight_stacks != MAP_FAILED) {  // qemu ignores the limit
+    munmap(eight_stacks, kStackBytes * 8);
+    CHECK(setrlimit(RLIMIT_AS, &before) == 0);
+    return;
+  }
   std::string message;
   try {
     ThreadPool pool(8);
