@@ -4,6 +4,10 @@
 
 #include <cstdint>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace myna {
 namespace {
 
@@ -34,18 +38,36 @@ class TileSession {
   static void configure(const TileConfig& config) { asm volatile("ldtilecfg %0" ::"m"(config)); }
 };
 
+// AddressSanitizer doesn't see what tile instructions access: it is told here, row by row.
+template <int Tile>
+inline void check_access([[maybe_unused]] const void* memory, [[maybe_unused]] std::int64_t stride) {
+#if defined(__SANITIZE_ADDRESS__)
+  TileConfig shapes;
+  asm volatile("sttilecfg %0" : "=m"(shapes));
+  const auto* row = static_cast<const char*>(memory);
+  for (int i = 0; i < shapes.rows[Tile]; ++i, row += stride) {
+    // Its functions only read what they are given.
+    void* bad = __asan_region_is_poisoned(const_cast<char*>(row), shapes.row_bytes[Tile]);
+    if (bad != nullptr) static_cast<void>(*static_cast<const volatile char*>(bad));  // it reports this read
+  }
+#endif
+}
+
 // The compiler's own functions take register numbers as literals, which templates can't pass on.
 template <int Tile>
 inline void load_tile(const void* from, std::int64_t stride) {
+  check_access<Tile>(from, stride);
   asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride), "i"(Tile) : "memory");
 }
 // Leaves what else is in the first-level cache there.
 template <int Tile>
 inline void stream_tile(const void* from, std::int64_t stride) {
+  check_access<Tile>(from, stride);
   asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride), "i"(Tile) : "memory");
 }
 template <int Tile>
 inline void store_tile(void* to, std::int64_t stride) {
+  check_access<Tile>(to, stride);
   asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(stride), "i"(Tile) : "memory");
 }
 template <int Tile>
