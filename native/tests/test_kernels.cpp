@@ -276,27 +276,28 @@ void bad_rows_stay_in_their_row() {
   }
 }
 
+// Also with more threads than work, and with so many rows that chunks have another size.
 void threads_change_no_bit() {
   Random random(seed() + 3);
-  const Case c{TensorType::Q4_K, 500, 512, 37}, d{TensorType::Q8_0, 70, 512, 37};
-  const Problem p(c, random), q(d, random);
-  for (const int threads : {1, 2, 3}) {
-    ThreadPool pool(threads);
-    Activations x;
-    quantize(pool, kernels().quantised, p.x.data(), c.cols, c.rows, c.cols, x);
-    std::vector<float> first(static_cast<std::size_t>(c.rows * c.outputs)),
-        second(static_cast<std::size_t>(d.rows * d.outputs));
-    const Product products[] = {{&p.weights, first.data(), c.outputs},
-                                {&q.weights, second.data(), d.outputs}};
-    matmul(pool, x, products);
-    CHECK(same_bits(first, product(kernels(), c, p)));
-    Problem other(d, random);
-    other.x = p.x;
-    other.weights = q.weights;
-    CHECK(same_bits(second, product(kernels(), d, other)));
-    WeightArena arena;
-    const Matrix packed = pack(arena, c.type, c.outputs, c.cols, p.bytes.data(), &pool);
-    CHECK(std::memcmp(packed.data, p.weights.data, packed.packed_bytes()) == 0);
+  for (const std::int64_t rows : {37, 150}) {
+    const Case c{TensorType::Q4_K, 500, 512, rows}, d{TensorType::Q8_0, 7, 512, rows};
+    const Problem p(c, random);
+    Problem q(d, random);
+    q.x = p.x;
+    const std::vector<float> expected[] = {product(kernels(), c, p), product(kernels(), d, q)};
+    for (const int threads : {1, 2, 3, 8}) {
+      ThreadPool pool(threads);
+      Activations x;
+      quantize(pool, kernels().quantised, p.x.data(), c.cols, c.rows, c.cols, x);
+      std::vector<float> first(expected[0].size()), second(expected[1].size());
+      const Product products[] = {{&p.weights, first.data(), c.outputs},
+                                  {&q.weights, second.data(), d.outputs}};
+      matmul(pool, x, products);
+      CHECK(same_bits(first, expected[0]) && same_bits(second, expected[1]));
+      WeightArena arena;
+      const Matrix packed = pack(arena, c.type, c.outputs, c.cols, p.bytes.data(), &pool);
+      CHECK(std::memcmp(packed.data, p.weights.data, packed.packed_bytes()) == 0);
+    }
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #define MYNA_ISA test_halves
@@ -11,6 +12,7 @@
 #include "cpu/kernels.h"
 #include "cpu/portable/half.h"
 #include "cpu/vector_table.h"
+#include "graph/tile_memory.h"
 
 namespace myna::test {
 namespace {
@@ -289,6 +291,43 @@ void attention_agrees(std::mt19937_64& random, CacheType type) {
     }
 }
 
+// The most queries that are attended at a time, and the last positions of a long context: the bits are those
+// of each query alone.
+void large_items_agree(std::mt19937_64& random, CacheType type) {
+  const VectorTable& plain = vectors_for("portable", Precision::kFloat, type);
+  const auto compare = [&](int head_dim, int group, int64_t first, int64_t count, int64_t window) {
+    Stored stored(plain, random, head_dim, first + count, type);
+    const Floats queries = random_floats(random, count * group * head_dim, 1 / std::sqrt(float(head_dim)));
+    const auto rows_of = [&](Stored& from) {
+      return from.rows(queries, first, static_cast<int>(count), group, window, 0, true);
+    };
+    const auto expect_same_some = [&](const VectorTable& table, Stored& from, const Floats& all) {
+      const int64_t width = static_cast<int64_t>(group) * head_dim;
+      for (const int64_t i : {int64_t{0}, count / 2, count - 1}) {
+        const Floats query(queries.begin() + i * width, queries.begin() + (i + 1) * width);
+        const Floats alone = attend_all(table, from.rows(query, first + i, 1, group, window, 0, true));
+        CHECK(std::memcmp(alone.data(), &all[i * width], alone.size() * sizeof(float)) == 0);
+      }
+    };
+    const Floats expected = attend_all(plain, rows_of(stored));
+    for (const VectorTable* table : tables(type)) {
+      CHECK(same_bits(attend_all(*table, rows_of(stored)), expected));
+      expect_same_some(*table, stored, expected);
+    }
+    for (const VectorTable* table : tables_with_tiles(type)) {
+      Stored own = stored;
+      own.store(*table, 0x7bff);
+      expect_same_some(*table, own, attend_all(*table, rows_of(own)));
+    }
+  };
+  for (const auto& [head_dim, group] : {std::pair{16, 7}, {80, 1}, {96, 7}, {112, 64}, {256, 3}}) {
+    const int64_t count = queries_of({group, 1, head_dim}, kMostFloats);
+    const auto before = static_cast<int64_t>(random() % 70);
+    compare(head_dim, group, before, count, random() % 2 == 0 ? 0 : 100);
+  }
+  compare(16, 7, (1 << 17) - 3, 3, 0);
+}
+
 // What is too large or isn't a number becomes finite, and zeros stay zeros.
 void integers_are_finite() {
   constexpr int kWidth = 64;
@@ -322,6 +361,8 @@ int main() {
   myna::test::rarer_operations_agree(random);
   for (const auto type : {myna::CacheType::kFloat16, myna::CacheType::kQ8})
     for (int i = 0; i < 4; ++i) myna::test::attention_agrees(random, type);
+  for (const auto type : {myna::CacheType::kFloat16, myna::CacheType::kQ8})
+    myna::test::large_items_agree(random, type);
   myna::test::integers_are_finite();
   return 0;
 }
