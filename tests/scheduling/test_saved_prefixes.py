@@ -97,6 +97,20 @@ def test_any_file_can_be_opened(tmp_path_factory: pytest.TempPathFactory, data: 
         assert put(file, key_of(3), 3) and file.is_intact(key_of(3))
 
 
+def test_a_damaged_count_of_uses_does_not_end_the_worker(tmp_path: Path) -> None:
+    with opened(tmp_path / "f") as file:
+        for number in range(2):
+            put(file, key_of(number), number)
+    with (tmp_path / "f").open("r+b") as raw:
+        raw.seek(4096 + 32)
+        raw.write(b"\xff" * 8)
+    with opened(tmp_path / "f") as file:
+        found = [key for key in (key_of(0), key_of(1)) if key in file]
+        assert len(found) == 1
+        file.touch(found)
+        assert put(file, key_of(3), 3)
+
+
 def test_pinned_chunks_stay(tmp_path: Path) -> None:
     with opened(tmp_path / "f", num_slots=2) as file:
         keys = [key_of(number) for number in range(file.num_slots)]

@@ -23,6 +23,7 @@ _MAGIC: Final = b"myna-kv2"
 _PAGE: Final = 4096
 _ENTRY: Final = struct.Struct("<32sQQ")  # key, number of the last use, checksum
 _EMPTY: Final = bytes(_ENTRY.size)
+_MAX_USES: Final = 1 << 62  # no file reaches it: an entry with a larger number is damaged
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -126,7 +127,7 @@ class PrefixFile:
         found = list[tuple[int, bytes, int]]()
         for slot in range(self.num_slots):
             key, last_use, _ = _ENTRY.unpack_from(self._map, self._entry(slot))
-            if any(key):
+            if any(key) and last_use <= _MAX_USES:
                 found.append((last_use, key, slot))
         for last_use, key, slot in sorted(found):
             self._slots[key] = slot
