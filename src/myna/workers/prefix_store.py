@@ -27,10 +27,7 @@ class PrefixStore:
         try:
             descriptor = open_own_file(path)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_size > num_bytes:
-                os.ftruncate(descriptor, num_bytes)
-            # All of it is allocated now: writing to a mapping of a full disk would end the process.
-            os.posix_fallocate(descriptor, 0, num_bytes)
+            _allocate(descriptor, num_bytes)
         except BlockingIOError:
             _log.warning("another server uses the prefix cache %s, so this one goes without", path)
         except OSError as error:
@@ -46,6 +43,20 @@ class PrefixStore:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def _allocate(descriptor: int, num_bytes: int) -> None:
+    """Allocate all of the file now: writing to a mapping of a full disk would end the process. If that fails,
+    nothing more is allocated than before: file systems keep what they had until the disk was full, which
+    would leave no room for anything else."""
+    if os.fstat(descriptor).st_size > num_bytes:
+        os.ftruncate(descriptor, num_bytes)
+    before = os.fstat(descriptor).st_size
+    try:
+        os.posix_fallocate(descriptor, 0, num_bytes)
+    except OSError:
+        os.ftruncate(descriptor, before)
+        raise
 
 
 def store_path(folder: Path, model: Path) -> Path:
