@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from myna.scheduling.batch import Batch
 from myna.scheduling.prefill_budget import PrefillBudget
+from myna.scheduling.step_costs import StepCosts
 
 
 def rollback(budget: PrefillBudget, tokens_per_s: float, num_decodes: int, steps: int = 30) -> None:
@@ -39,6 +40,18 @@ def test_a_step_of_a_large_model_lasts_four_passes_within_200_ms_or_two(pass_s: 
     allowed = max(0.08, min(4 * pass_s, max(0.2, 2 * pass_s)))
     least = pass_s + 0.01 + 32 / 1000
     assert allowed - 0.006 < seconds <= max(allowed, least) + 1e-9
+
+
+@given(st.floats(0.1, 60.0))
+def test_a_slow_first_decode_makes_no_later_step_longer(first_s: float) -> None:
+    """Prompts are in every later step, each of which takes one pass of 5 ms and 0.5 ms for a prompt token."""
+    budget, costs = PrefillBudget(), StepCosts()
+    costs.observe(1, first_s)
+    for _ in range(60):
+        seconds = 0.005 + budget.prompt_tokens / 2000
+        costs.observe_longer(seconds)
+        budget.observe(budget.prompt_tokens, 1, seconds, pass_s=costs.seconds)
+    assert seconds <= 0.2
 
 
 @given(st.floats(20, 15_000))

@@ -198,6 +198,7 @@ class GenerationLoop(Loop):
         costs = self._scheduler.speculation.costs
         if batch.num_prompt_tokens:
             mean_position = batch.prompt_positions / batch.num_prompt_tokens
+            costs.observe_longer(seconds)
             budget.observe(batch.num_prompt_tokens, batch.num_decodes, seconds, mean_position, costs.seconds)
         else:
             seconds = time.perf_counter() - started

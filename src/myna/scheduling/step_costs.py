@@ -41,6 +41,11 @@ class StepCosts:
         else:
             self.seconds *= _STEP if alone > self.seconds else 1 / _STEP
 
+    def observe_longer(self, seconds: float) -> None:
+        """A step with prompt tokens took `seconds`: one of a single token takes no longer. While prompts are
+        in every step, this alone corrects a first step that was far too slow."""
+        self.seconds = min(self.seconds, seconds)
+
     def relative(self, num_tokens: int) -> float:
         """The duration of a step of that many tokens, relative to a step of one."""
         return 1 + self.slope * (num_tokens - 1)
