@@ -1,8 +1,10 @@
 """Where settings come from, which source wins, and what a wrong one says."""
 
+import pwd
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -72,7 +74,15 @@ def test_myna_config_names_another_file(tmp_path: Path) -> None:
         ('defaults = "vllm"', {}, '"model", "openai"'),
         ("[prices]\nx = { prompt = -1, completion = 1 }", {}, "from 0 to 1000000"),
         ("", {"MYNA_PRICES": "x=1"}, "dollars per million tokens"),
+        ("[prices]\nx = { prompt = 1, completion = 1" + "0" * 400 + " }", {}, "from 0 to 1000000"),
+        ("batch_price = 1" + "0" * 400, {}, "a number from 0 to 1"),
+        ('[models]\nx = { kv_cache_type = ["q8_0"] }', {}, "one of auto, q8_0"),
+        ('memory = "' + "9" * 400 + '"', {}, 'such as "4G"'),
+        ('memory = "9999999T"', {}, 'such as "4G"'),
+        ('drain = "9999999999h"', {}, 'such as "30s"'),
+        ('model = "a\\u0000b"', {}, "text in quotes"),
         ("port = ", {}, "is not valid TOML"),
+        ("port = " + "[" * 3000, {}, "is not valid TOML"),
         ("", {"MYNA_CONFIG": "nowhere.toml"}, "Can't read the configuration"),
     ],
 )
@@ -81,6 +91,28 @@ def test_a_wrong_setting_says_what_is_right(
 ) -> None:
     with pytest.raises(ConfigurationError, match=said.replace("?", r"\?").replace("(", r"\(")):
         load(tmp_path, toml, environ)
+
+
+def test_an_unknown_user_has_no_home_folder(tmp_path: Path) -> None:
+    assert load(tmp_path, 'model = "~nobody-of-this-name/x.gguf"').model == "~nobody-of-this-name/x.gguf"
+    with pytest.raises(ConfigurationError, match="Can't read"):
+        load(tmp_path, environ={"MYNA_CONFIG": "~nobody-of-this-name/myna.toml"})
+    assert load(tmp_path, 'mirror = "~nobody-of-this-name"').mirror == tmp_path / "~nobody-of-this-name"
+
+
+def test_a_user_without_a_home_folder_needs_a_folder_for_myna(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that runs as a user whom it doesn't know."""
+
+    def unknown(user: int) -> NoReturn:
+        raise KeyError(user)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert load_settings(environ={"MYNA_HOME": "/srv/myna"}, directory=tmp_path).home == Path("/srv/myna")
+    with pytest.raises(ConfigurationError, match="set MYNA_HOME"):
+        load_settings(environ={}, directory=tmp_path)
 
 
 def test_a_wrong_key_is_never_shown(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from myna.core.backend import KV_CACHE_TYPES, Section
+from myna.core.paths import expand_user
 from myna.core.sampling_defaults import NO_DEFAULTS, OPENAI, SamplingDefaults, read_defaults
 from myna.core.translatable import N_
 from myna.core.units import parse_bytes, parse_seconds
@@ -80,7 +81,7 @@ class ModelSetting:
 
 
 def text(raw: object, base: Path) -> str:
-    if not isinstance(raw, str):
+    if not isinstance(raw, str) or "\0" in raw:
         raise ValueError(N_("text in quotes"))
     return raw
 
@@ -119,7 +120,7 @@ def seconds(raw: object, base: Path) -> float:
 def fraction(raw: object, base: Path) -> float:
     try:
         value = float(raw) if isinstance(raw, str | int | float) and not isinstance(raw, bool) else -1.0
-    except ValueError:
+    except (ValueError, OverflowError):
         value = -1.0
     if not 0 <= value <= 1:
         raise ValueError(N_("a number from 0 to 1"))
@@ -157,7 +158,7 @@ def one_of(*allowed: str) -> Parser:
 
 
 def path(raw: object, base: Path) -> Path:
-    return base / Path(text(raw, base)).expanduser()
+    return base / expand_user(text(raw, base))
 
 
 def optional_path(raw: object, base: Path) -> Path | None:
@@ -203,7 +204,7 @@ def _model(name: str, value: object, base: Path) -> ModelSetting:
         )
         draft = text(value.get("draft", ""), base)
         cache = value.get("kv_cache_type", "")
-        if cache and cache not in KV_CACHE_TYPES:
+        if cache and not (isinstance(cache, str) and cache in KV_CACHE_TYPES):
             raise ValueError(N_("for kv_cache_type one of {allowed}", allowed=", ".join(KV_CACHE_TYPES)))
         return ModelSetting(
             name, file, template, vllm=_table(value.get("vllm", {})), draft=draft, kv_cache_type=cache
@@ -281,7 +282,7 @@ def _price(name: str, value: object) -> PriceSetting:
 def _dollars(raw: object) -> float:
     try:
         number = float(raw) if isinstance(raw, str | int | float) and not isinstance(raw, bool) else -1.0
-    except ValueError:
+    except (ValueError, OverflowError):
         number = -1.0
     if not 0 <= number <= 1e6:
         raise ValueError(N_("dollars per million tokens, from 0 to 1000000"))

@@ -13,6 +13,7 @@ from myna import setting_values as values
 from myna.backends.table import engine_names
 from myna.core.backend import KV_CACHE_TYPES, Section
 from myna.core.errors import ConfigurationError
+from myna.core.paths import expand_user
 from myna.core.translatable import N_, Translatable
 
 DEFAULT_MODEL: Final = "qwen2.5-coder-0.5b-instruct"
@@ -26,8 +27,13 @@ def _setting(default: Any, parse: values.Parser, doc: str, *, key: str = "") -> 
 
 
 def default_home(environ: Mapping[str, str]) -> Path:
-    data = environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data).expanduser() / "myna"
+    """Raises `ConfigurationError` for a user without a home folder."""
+    data = expand_user(environ.get("XDG_DATA_HOME") or "~/.local/share")
+    if str(data).startswith("~"):
+        raise ConfigurationError(
+            N_("This user has no home folder, so Myna needs a folder of its own: set MYNA_HOME.")
+        )
+    return data / "myna"
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,8 +277,8 @@ def key_of(setting: "Field[Any]") -> str:
 def config_path(environ: Mapping[str, str], directory: Path) -> Path | None:
     """The file to read: MYNA_CONFIG, else ./myna.toml, else that of the user, else None."""
     if named := environ.get("MYNA_CONFIG"):
-        return directory / Path(named).expanduser()
-    config = Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+        return directory / expand_user(named)
+    config = expand_user(environ.get("XDG_CONFIG_HOME") or "~/.config")
     candidates = [directory / "myna.toml", config / "myna" / "myna.toml"]
     return next((path for path in candidates if path.is_file()), None)
 
@@ -290,7 +296,7 @@ def load_settings(
     environ = os.environ if environ is None else environ
     directory = Path.cwd() if directory is None else directory
     known = {key_of(setting): setting for setting in fields(Settings)}
-    chosen: dict[str, object] = {"home": default_home(environ)}
+    chosen: dict[str, object] = {}
     path = config_path(environ, directory)
     for key, raw in (_read_toml(path) if path else {}).items():
         name = _check_name(key, list(known), f"{path}")
@@ -304,6 +310,8 @@ def load_settings(
     for key, raw in (flags or {}).items():
         if raw is not None:
             chosen[known[key].name] = _parse(known[key], raw, directory, f"--{key.replace('_', '-')}")
+    if "home" not in chosen:
+        chosen["home"] = default_home(environ)
     return Settings(**chosen)  # type: ignore[arg-type]
 
 
@@ -314,7 +322,7 @@ def _read_toml(path: Path) -> dict[str, object]:
         raise ConfigurationError(
             N_("Can't read the configuration {path}: {reason}.", path=path, reason=exc.strerror)
         ) from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ConfigurationError(N_("{path} is not valid TOML: {reason}.", path=path, reason=exc)) from exc
 
 

@@ -17,6 +17,7 @@ import msgspec
 from myna.catalog.entries import CatalogEntry
 from myna.catalog.repository import SPLIT, RepositoryFile, companion
 from myna.core.backend import LocalModel
+from myna.core.paths import expand_user
 
 _MAX_ENTRIES: Final = 100_000
 _MAX_MODELS: Final = 2_000
@@ -62,7 +63,7 @@ def find_models(environ: Mapping[str, str] | None = None, user: Path | None = No
     """The models of Ollama, LM Studio, `huggingface_hub` and llama.cpp in this user's folders, by program and
     id. Blocks while it reads the disk."""
     environ = os.environ if environ is None else environ
-    user = Path.home() if user is None else user
+    user = expand_user("~") if user is None else user
     cache = Path(environ.get("XDG_CACHE_HOME") or user / ".cache")
     walk = _Walk()
     found: list[FoundModel] = []
@@ -112,7 +113,7 @@ class _Walk:
 
 def _places(*folders: Path | str | None) -> list[Path]:
     """Those that exist, each once."""
-    paths = [Path(folder).expanduser() for folder in folders if folder]
+    paths = [expand_user(folder) for folder in folders if folder]
     return list(dict.fromkeys(path for path in paths if path.is_dir()))
 
 

@@ -14,6 +14,7 @@ from myna.catalog.entries import Catalog
 from myna.catalog.sources import http
 from myna.cli.console import say
 from myna.core.errors import ConfigurationError, DownloadFailed, OperatorError
+from myna.core.paths import expand_user
 from myna.core.translatable import N_, Translatable
 from myna.settings import load_settings
 
@@ -102,7 +103,7 @@ def _read(source: str, sha256: str | None) -> bytes:
                 N_("The catalog can't be fetched from {url}: {reason}.", url=source, reason=exc.text)
             ) from exc
     else:
-        data = _read_file(Path(source).expanduser())
+        data = _read_file(expand_user(source))
     found = hashlib.sha256(data).hexdigest()
     if sha256 is not None and found != sha256.lower():
         raise DownloadFailed(

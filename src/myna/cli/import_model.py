@@ -10,6 +10,7 @@ import typer
 from myna.catalog.store import ModelStore
 from myna.cli.console import megabytes, note, pull_progress, say
 from myna.cli.pull import as_plain
+from myna.core.paths import expand_user
 from myna.core.translatable import N_
 from myna.settings import load_settings
 
@@ -46,7 +47,7 @@ def import_model(
     store = ModelStore(settings.home / "models")
     started_s = time.monotonic()
     with pull_progress() as progress:
-        model = import_folder(folder.expanduser(), store, progress, _check, name=name, weight_type=weights)
+        model = import_folder(expand_user(folder), store, progress, _check, name=name, weight_type=weights)
     note(N_("Imported {model} in {seconds:.0f} s.", model=model.id, seconds=time.monotonic() - started_s))
     if as_json:
         typer.echo(json.dumps(as_plain(model), ensure_ascii=False))

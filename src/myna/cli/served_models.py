@@ -37,6 +37,7 @@ from myna.cli.console import megabytes
 from myna.cli.pull import fetch
 from myna.core.backend import LocalModel, ModelSpec, without_path
 from myna.core.errors import ConfigurationError, ModelFileError, ModelTooLarge
+from myna.core.paths import expand_user
 from myna.core.sampling_defaults import SamplingDefaults
 from myna.core.translatable import N_
 from myna.setting_values import PUBLISHED, AliasSetting, DefaultsSetting
@@ -203,7 +204,7 @@ def find_default(settings: Settings, own: Mapping[str, LocalModel], find: Find) 
     if settings.engine == FAKE:
         return _fake(FAKE)
     if _is_path(name):
-        return local_file(Path(name).expanduser())
+        return local_file(expand_user(name))
     return find(name, settings)
 
 

@@ -10,6 +10,7 @@ import msgspec
 from myna.core.backend import Section
 from myna.core.errors import ConfigurationError
 from myna.core.installation import install_command
+from myna.core.paths import expand_user
 from myna.core.translatable import N_
 from myna.core.units import parse_bytes
 
@@ -134,7 +135,7 @@ def read_section(section: object) -> FleetConfig:
 
 
 def _resolved(folder: Path, path: str) -> str:
-    return str(folder / Path(path).expanduser()) if path else ""
+    return str(folder / expand_user(path)) if path else ""
 
 
 def _check_names(where: str, values: Mapping[str, object], known: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from myna.core.backend import Section
 from myna.core.errors import ConfigurationError
 from myna.core.ledger import Price
+from myna.core.paths import expand_user
 from myna.core.translatable import N_
 from myna.core.units import parse_seconds
 
@@ -114,4 +115,4 @@ def _read(name: str, values: object, folder: Path) -> UpstreamConfig:
         raise ConfigurationError(N_("{where}: {reason}.", where=where, reason=exc)) from exc
     if not config.key_file:
         return config
-    return msgspec.structs.replace(config, key_file=str(folder / Path(config.key_file).expanduser()))
+    return msgspec.structs.replace(config, key_file=str(folder / expand_user(config.key_file)))

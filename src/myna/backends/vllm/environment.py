@@ -17,6 +17,7 @@ import msgspec
 import myna
 from myna.core.backend import Section
 from myna.core.errors import ConfigurationError
+from myna.core.paths import expand_user
 from myna.core.translatable import N_
 from myna.workers.program import WorkerProgram
 
@@ -66,7 +67,7 @@ class VllmEnvironment:
         if not config.vllm.python:
             return cls(installed_python(home), home)
         folder = section.folder if isinstance(section, Section) else Path()
-        return cls(folder / Path(config.vllm.python).expanduser(), home)
+        return cls(folder / expand_user(config.vllm.python), home)
 
     @property
     def is_there(self) -> bool:

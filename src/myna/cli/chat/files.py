@@ -4,6 +4,7 @@ from pathlib import Path
 
 from myna.cli.chat.conversation import Conversation, read_conversation
 from myna.core.errors import OperatorError
+from myna.core.paths import expand_user
 from myna.core.translatable import N_
 
 _MAX_BYTES = 64 << 20
@@ -18,7 +19,7 @@ def save(conversation: Conversation, name: str, own: Path | None) -> Path:
         raise OperatorError(N_("Name a file: /save FILE.json, or FILE.md to read it."))
     if not conversation.turns:
         raise OperatorError(N_("The conversation is empty, so there is nothing to save."))
-    path = Path(name).expanduser() if name else own
+    path = expand_user(name) if name else own
     assert path is not None
     if path.suffix not in (".json", ".md"):
         raise OperatorError(N_("Conversations are saved as .json or .md; {path} ends in neither.", path=path))
@@ -37,7 +38,7 @@ def load(name: str) -> tuple[Conversation, Path]:
     """Raises `OperatorError`, and `InvalidRequest` for a file that contains something else."""
     if not name:
         raise OperatorError(N_("Name a file: /load FILE.json"))
-    path = Path(name).expanduser()
+    path = expand_user(name)
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise OperatorError(N_("{path} is too large to be a conversation.", path=path))
@@ -56,7 +57,7 @@ def load(name: str) -> tuple[Conversation, Path]:
 def candidates(typed: str) -> list[str]:
     """Folders and conversation files that start with what is typed."""
     folder, _, start = typed.rpartition("/")
-    place = Path(f"{folder}/" if "/" in typed else ".").expanduser()
+    place = expand_user(f"{folder}/" if "/" in typed else ".")
     found = []
     try:
         for path in sorted(place.iterdir()):

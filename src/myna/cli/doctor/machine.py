@@ -15,6 +15,7 @@ from myna.cli.console import megabytes
 from myna.cli.machine import usable_threads
 from myna.core.confinement import missing
 from myna.core.finding import Findings, advice, ok, wrong
+from myna.core.paths import expand_user
 from myna.core.translatable import N_
 from myna.settings import Settings
 
@@ -141,7 +142,7 @@ def _default_bytes(settings: Settings) -> int:
     if settings.engine == "fake":
         return 0
     own = [model.path for model in settings.models if model.id == settings.model and model.path]
-    path = own[0] if own else Path(settings.model).expanduser()
+    path = own[0] if own else expand_user(settings.model)
     if path.is_file():
         return path.stat().st_size
     entry = ModelStore.at(settings.home).catalog.get(settings.model)
