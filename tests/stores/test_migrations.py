@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from alembic import command
@@ -138,6 +139,24 @@ def test_a_file_that_another_connection_reads_is_switched_to_wal_after_that(
         database._switch_to_wal(switching.cursor())
         assert len(pauses) == 1
         assert switching.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_file_that_can_not_be_written_is_an_error_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting helps only against other connections: not where the disk is full, or where it is read only."""
+
+    def pause(seconds: float) -> NoReturn:
+        raise AssertionError(seconds)
+
+    monkeypatch.setattr("time.sleep", pause)
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as writer:
+        writer.execute("CREATE TABLE numbers (number)")
+    with (
+        contextlib.closing(sqlite3.connect(f"file:{tmp_path}/a.db?mode=ro", uri=True)) as switching,
+        pytest.raises(sqlite3.OperationalError, match="readonly"),
+    ):
+        database._switch_to_wal(switching.cursor())
 
 
 def test_servers_that_start_at_once_migrate_one_after_the_other(tmp_path: Path) -> None:
