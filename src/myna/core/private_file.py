@@ -48,7 +48,7 @@ def unwritable(folder: Path, exc: OSError) -> Translatable:
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Replace the file atomically; it is readable only by its owner from the start. Raises
-    `ConfigurationError` if the folder can't be written."""
+    `ConfigurationError` if the folder can't be written, or if its disk is full."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # created with mode 0600
@@ -61,13 +61,16 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as exc:
         temporary.unlink(missing_ok=True)
+        if isinstance(exc, OSError):
+            raise ConfigurationError(unwritable(path.parent, exc)) from exc
         raise
 
 
 def ensure(path: Path, make: Callable[[], str]) -> None:
-    """Create the file if it doesn't exist. Concurrent callers agree on one content."""
+    """Create the file if it doesn't exist. Concurrent callers agree on one content. Raises
+    `ConfigurationError` if the folder can't be written."""
     if path.exists():
         return
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -76,5 +79,7 @@ def ensure(path: Path, make: Callable[[], str]) -> None:
         path.hardlink_to(draft)
     except FileExistsError:
         pass
+    except OSError as exc:
+        raise ConfigurationError(unwritable(path.parent, exc)) from exc
     finally:
         draft.unlink()
