@@ -23,6 +23,35 @@ def test_an_answer_streams_in_and_is_measured(player: Player) -> None:
     }
 
 
+# Adds content of that height in the step in which the scroll event arrives, before the page follows.
+GROW = """height => {
+  const box = document.querySelector(".turns");
+  const added = document.createElement("div");
+  added.style.height = `${height}px`;
+  box.firstElementChild.append(added);
+  box.dispatchEvent(new Event("scroll"));
+}"""
+IS_AT_END = """() => {
+  const box = document.querySelector(".turns");
+  return box.scrollHeight > 3000 && box.scrollHeight - box.scrollTop - box.clientHeight < 2;
+}"""
+
+
+def test_what_grows_quickly_is_followed_until_the_reader_scrolls_up(player: Player) -> None:
+    player.ask("[[say one]]")
+    page = player.page
+    page.evaluate(GROW, 3000)
+    page.wait_for_function(IS_AT_END)
+    page.evaluate(GROW, 500)
+    page.wait_for_function(IS_AT_END)
+    page.locator(".turns").evaluate("box => box.scrollBy(0, -1000)")
+    page.wait_for_function(f"() => !({IS_AT_END})()")
+    page.evaluate("() => new Promise(frame => requestAnimationFrame(() => requestAnimationFrame(frame)))")
+    page.evaluate(GROW, 500)
+    page.evaluate("() => new Promise(frame => requestAnimationFrame(() => requestAnimationFrame(frame)))")
+    assert not page.evaluate(IS_AT_END)
+
+
 def test_stop_keeps_what_came_and_frees_the_server(player: Player, server: ServerProcess) -> None:
     player.say(f"[[slow 100]][[say {'bird ' * 900}]]")
     expect(player.answers().last).to_contain_text("bird bird")

@@ -17,6 +17,7 @@ const NEAR_END_PX = 80;
 export function ChatPane({ pane, place, isSplit }) {
   const scroller = useRef(/** @type {HTMLElement | null} */ (null));
   const isFollowing = useRef(true);
+  const lastTop = useRef(0);
   const content = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => {
     const follow = () => {
@@ -29,7 +30,11 @@ export function ChatPane({ pane, place, isSplit }) {
 
   function watch() {
     const box = scroller.current;
-    if (box) isFollowing.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END_PX;
+    if (!box) return;
+    const isNearEnd = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END_PX;
+    // What was added since it was scrolled to the end puts the end far away, too; only the reader moves up.
+    isFollowing.current = isNearEnd || (isFollowing.current && box.scrollTop >= lastTop.current);
+    lastTop.current = box.scrollTop;
   }
 
   const name = isSplit ? t("pane.label", { letter: letterOf(place) }) : t("pane.only");
