@@ -337,6 +337,7 @@ def test_a_dashboard_opened_while_the_server_is_away_recovers(admin: Visitor) ->
     page.get_by_role("link", name="Dashboard").click()
     alert = page.get_by_role("alert").filter(has_text="can't be reached").first
     expect(alert.get_by_role("button", name="Try again")).to_be_visible()
+    expect(page.get_by_text("$0.00")).to_have_count(0)
     page.unroute_all()
     page.clock.fast_forward(15_000)  # each part asks again
     expect(row_of(page, "fake")).to_be_visible()

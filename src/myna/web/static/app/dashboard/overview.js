@@ -23,6 +23,8 @@ export function Overview({ nameOfKey, projects, status }) {
   const pathOf = (kind) => usagePath(kind, shown, bucket, /** @type {any} */ (by.value), project.value);
   const completions = useResource(pathOf("completions"), EVERY_MS);
   const embeddings = useResource(pathOf("embeddings"), EVERY_MS);
+  // Zeros would look like a use of nothing.
+  const isKnown = completions.data !== null || completions.error === null;
   const buckets = joined(completions.data?.data ?? [], embeddings.data?.data ?? []);
   const sum = sumOf(buckets.flatMap((/** @type {any} */ found) => found.results));
   function nameOf(/** @type {string | null} */ name) {
@@ -41,21 +43,22 @@ export function Overview({ nameOfKey, projects, status }) {
         ${projects.length > 1 && html`<${ProjectChoice} projects=${projects} chosen=${project} />`}
       </div>
       <${Trouble} of=${completions.error ? completions : embeddings} />
-      <${Sums} sum=${sum} />
-      <div class="charts">
-        ${Object.entries(MEASURES).map(
-          ([name, measure]) => html`<${Chart}
-            key=${name}
-            title=${t(`usage.${name}`)}
-            times=${times}
-            lines=${linesOf(buckets, by.value, measure)}
-            nameOf=${nameOf}
-            show=${(/** @type {number | null} */ value) => count(value ?? 0)}
-          />`,
-        )}
-        <${Chart} title=${t("usage.first")} times=${times} lines=${latencyOf(buckets, by.value)} nameOf=${nameOf} show=${time} />
-      </div>
-      <${Groups} groups=${groupsOf(buckets, by.value)} nameOf=${nameOf} word=${by.value} />
+      ${isKnown &&
+      html`<${Sums} sum=${sum} />
+        <div class="charts">
+          ${Object.entries(MEASURES).map(
+            ([name, measure]) => html`<${Chart}
+              key=${name}
+              title=${t(`usage.${name}`)}
+              times=${times}
+              lines=${linesOf(buckets, by.value, measure)}
+              nameOf=${nameOf}
+              show=${(/** @type {number | null} */ value) => count(value ?? 0)}
+            />`,
+          )}
+          <${Chart} title=${t("usage.first")} times=${times} lines=${latencyOf(buckets, by.value)} nameOf=${nameOf} show=${time} />
+        </div>
+        <${Groups} groups=${groupsOf(buckets, by.value)} nameOf=${nameOf} word=${by.value} />`}
     </section>
   `;
 }
