@@ -1,5 +1,6 @@
 """Makes vLLM's own environment in Myna's data folder."""
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -44,9 +45,16 @@ def install_vllm(
         version = environment.version()
     except (OSError, subprocess.SubprocessError, OperatorError) as exc:
         shutil.rmtree(folder, ignore_errors=True)
-        raise OperatorError(N_("vLLM could not be installed: {reason}", reason=exc)) from exc
+        raise OperatorError(N_("vLLM could not be installed: {reason}", reason=_reason(exc))) from exc
     report(N_("vllm {version} is installed.", version=version))
     return environment
+
+
+def _reason(exc: Exception) -> object:
+    if isinstance(exc, subprocess.CalledProcessError):
+        command = shlex.join(map(str, exc.cmd))
+        return N_("{command} ended with status {status}.", command=command, status=exc.returncode)
+    return exc
 
 
 def _run(command: Sequence[str | Path]) -> None:
