@@ -9,8 +9,8 @@ from myna.catalog.entries import Catalog, CatalogEntry
 from myna.catalog.memory_planner import MIN_KV_TOKENS, WORKER_BYTES
 from myna.core.backend import KV_CACHE_TYPES
 
-# The share of the measured bandwidth that decoding reaches, with caution: dense models reached 1.04 to 1.16 on
-# two threads, experts about 0.8.
+# The share of the measured bandwidth that decoding reaches, with caution: dense models reached 1.04 to 1.16
+# on two threads, experts about 0.8.
 _USE_OF_BANDWIDTH: Final = 0.8
 # Bytes of keys and values per token in 16 bits, by billions of parameters: about the most that models of that
 # size have. The planner reads the exact number from the file before it loads it.

@@ -38,7 +38,7 @@ class TileSession {
   static void configure(const TileConfig& config) { asm volatile("ldtilecfg %0" ::"m"(config)); }
 };
 
-// AddressSanitizer doesn't see what tile instructions access: it is told here, row by row.
+// AddressSanitizer doesn't see what tile instructions access, so each of their rows is checked here.
 template <int Tile>
 inline void check_access([[maybe_unused]] const void* memory, [[maybe_unused]] std::int64_t stride) {
 #if defined(__SANITIZE_ADDRESS__)
@@ -46,7 +46,7 @@ inline void check_access([[maybe_unused]] const void* memory, [[maybe_unused]] s
   asm volatile("sttilecfg %0" : "=m"(shapes));
   const auto* row = static_cast<const char*>(memory);
   for (int i = 0; i < shapes.rows[Tile]; ++i, row += stride) {
-    // Its functions only read what they are given.
+    // This function doesn't change what it is given.
     void* bad = __asan_region_is_poisoned(const_cast<char*>(row), shapes.row_bytes[Tile]);
     if (bad != nullptr) static_cast<void>(*static_cast<const volatile char*>(bad));  // it reports this read
   }
