@@ -1,13 +1,11 @@
 """The steps of the database end where the tables are, from nothing and from what the first version wrote."""
 
-import contextlib
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from alembic import command
@@ -117,46 +115,6 @@ def test_a_database_that_is_up_to_date_is_opened_without_alembic(tmp_path: Path)
 
     assert open_in_new_process() == "True\n"
     assert open_in_new_process() == "False\n"
-
-
-def test_a_file_that_another_connection_reads_is_switched_to_wal_after_that(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with (
-        contextlib.closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as reader,
-        contextlib.closing(sqlite3.connect(tmp_path / "a.db", timeout=0)) as switching,
-    ):
-        reader.execute("CREATE TABLE numbers (number)")
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM numbers").fetchall()
-        pauses: list[float] = []
-
-        def pause(seconds: float) -> None:
-            pauses.append(seconds)
-            reader.execute("COMMIT")
-
-        monkeypatch.setattr("time.sleep", pause)
-        database._switch_to_wal(switching.cursor())
-        assert len(pauses) == 1
-        assert switching.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-
-
-def test_a_file_that_can_not_be_written_is_an_error_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Waiting helps only against other connections: not where the disk is full, or where it is read only."""
-
-    def pause(seconds: float) -> NoReturn:
-        raise AssertionError(seconds)
-
-    monkeypatch.setattr("time.sleep", pause)
-    with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as writer:
-        writer.execute("CREATE TABLE numbers (number)")
-    with (
-        contextlib.closing(sqlite3.connect(f"file:{tmp_path}/a.db?mode=ro", uri=True)) as switching,
-        pytest.raises(sqlite3.OperationalError, match="readonly"),
-    ):
-        database._switch_to_wal(switching.cursor())
 
 
 def test_servers_that_start_at_once_migrate_one_after_the_other(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from myna.core.boot_clock import BootTime, boot_time
 from myna.core.counters import Change
 from myna.core.errors import DatabaseError, DatabaseUnavailable
 from myna.core.translatable import N_
+from myna.stores.wal import switch_to_wal
 
 _BUSY_S: Final = 5.0
 _TABLE: Final = (
@@ -120,8 +121,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     path.touch(mode=0o600, exist_ok=True)
     connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
     try:
-        for pragma in ("journal_mode=WAL", "synchronous=OFF"):
-            connection.execute(f"PRAGMA {pragma}")
+        switch_to_wal(connection, _BUSY_S)
+        connection.execute("PRAGMA synchronous=OFF")
         connection.execute(_TABLE)
     except BaseException:
         connection.close()

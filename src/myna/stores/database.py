@@ -3,7 +3,6 @@ connection pool and one translation of errors."""
 
 import contextlib
 import logging
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from sqlalchemy.pool import QueuePool
 from myna.core.errors import DatabaseError, DatabaseUnavailable
 from myna.core.outage import Outage
 from myna.core.translatable import N_, Translatable
+from myna.stores.wal import switch_to_wal
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations" / "versions"
 _VERSION: Final = table("alembic_version", column("version_num"))
@@ -39,7 +39,6 @@ _VERSION: Final = table("alembic_version", column("version_num"))
 _MIGRATION_LOCK: Final = 0x6D796E61
 _MIGRATION_S: Final = 600.0
 _OPENING_MS: Final = 60_000  # SQLite: servers that start at the same time take turns
-_RETRY_S: Final = 0.05
 _CONNECTIONS: Final = 8
 """The maximum for all stores of a process; more than it has threads that use them."""
 
@@ -272,7 +271,7 @@ def _make_private(path: Path) -> None:
 
 def _set_pragmas(limits: TimeLimits, is_synced: bool, connection: Any, record: object) -> None:
     cursor = connection.cursor()
-    _switch_to_wal(cursor)
+    switch_to_wal(cursor, _OPENING_MS / 1000)
     busy_ms = round(limits.lock_s * 1000)
     for pragma in (
         f"busy_timeout={busy_ms}",
@@ -282,18 +281,3 @@ def _set_pragmas(limits: TimeLimits, is_synced: bool, connection: Any, record: o
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def _switch_to_wal(cursor: Any) -> None:
-    """Changes a file at its first opening. SQLite doesn't wait for another connection that does the same, but
-    fails at once, since each would wait for the other."""
-    deadline = time.monotonic() + _OPENING_MS / 1000
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as exc:
-            is_busy = exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not is_busy or time.monotonic() > deadline:
-                raise
-            time.sleep(_RETRY_S)
