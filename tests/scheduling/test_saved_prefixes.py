@@ -18,8 +18,9 @@ from myna.engines.fake import FakeEngine
 from myna.scheduling.admission import QueueLimits
 from myna.scheduling.generation_loop import LoadedEngine
 from myna.scheduling.in_process import InProcessGenerator
+from myna.scheduling.kv_cache import KVCacheManager
 from myna.scheduling.prefix_file import CHUNK_TOKENS, PrefixFile, chunk_keys
-from myna.scheduling.saved_prefixes import chunk_bytes
+from myna.scheduling.saved_prefixes import SavedPrefixes, chunk_bytes
 
 TABLE = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
 STORY = "the old bird said so and the wind said no, " * 100
@@ -239,6 +240,28 @@ async def test_a_damaged_chunk_is_computed_again(start: Start, tmp_path: Path) -
     await second.start()
     assert await answered(second, request(STORY)) == (2 * CHUNK_TOKENS, spoken(STORY))
     await second.aclose()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_chunk_that_one_request_finds_damaged_stays_for_another(tmp_path: Path, is_first: bool) -> None:
+    """Its bytes may have been read wrongly once."""
+    engine = FakeEngine(8192, 8192, 16)
+    asked = request(STORY)
+    keys = list(chunk_keys(asked.prompt_tokens, ""))
+    with opened(tmp_path / "f", num_slots=2 * len(keys), size=chunk_bytes(engine.blocks)) as file:
+        for key in keys:
+            assert put(file, key, 0)
+        prefixes = SavedPrefixes(file, engine.blocks, KVCacheManager(engine))
+        ended = list[int]()
+        found = [prefixes.find(asked), prefixes.find(asked)]
+        for number, saved in enumerate(found):
+            assert saved is not None
+            num_intact = 1 if is_first is not bool(number) else len(saved.keys)
+            prefixes.restore(saved, num_intact, lambda number=number: ended.append(number))  # type: ignore[misc]
+        while prefixes.has_work:
+            prefixes.work(num_running=0)
+        assert ended == [0, 1]
+        prefixes.close()
 
 
 async def test_many_prompts_through_a_small_file_and_a_small_cache(start: Start) -> None:

@@ -97,11 +97,15 @@ class SavedPrefixes:
 
     def restore(self, saved: SavedPrefix, num_intact: int, then: Callable[[], None]) -> None:
         """Restore the intact chunks in the next turns, then call `then`."""
-        if num_intact < len(saved.keys) and saved.keys[num_intact] in self._file:
-            self._file.drop(saved.keys[num_intact])
+        self._pin(saved.keys[num_intact:], -1)
+        if num_intact < len(saved.keys):
+            damaged = saved.keys[num_intact]
+            if (
+                damaged in self._file and damaged not in self._pinned
+            ):  # another request may have found it intact
+                self._file.drop(damaged)
         self._file.touch(saved.keys[:num_intact])
         intact = SavedPrefix(saved.tokens[: num_intact * CHUNK_TOKENS], saved.salt, saved.keys[:num_intact])
-        self._pin(saved.keys[num_intact:], -1)
         self._restoring.append(_Restoring(intact, then))
 
     def drop(self, saved: SavedPrefix) -> None:
