@@ -97,7 +97,9 @@ def test_an_unknown_user_has_no_home_folder(tmp_path: Path) -> None:
     assert load(tmp_path, 'model = "~nobody-of-this-name/x.gguf"').model == "~nobody-of-this-name/x.gguf"
     with pytest.raises(ConfigurationError, match="Can't read"):
         load(tmp_path, environ={"MYNA_CONFIG": "~nobody-of-this-name/myna.toml"})
-    assert load(tmp_path, 'mirror = "~nobody-of-this-name"').mirror == tmp_path / "~nobody-of-this-name"
+    assert load(tmp_path, 'mirror = "./~name"').mirror == tmp_path / "~name"
+    with pytest.raises(ConfigurationError, match="home takes a path whose home folder exists, not '~nobody"):
+        load(tmp_path, 'home = "~nobody-of-this-name/myna"')
 
 
 def test_a_user_without_a_home_folder_needs_a_folder_for_myna(

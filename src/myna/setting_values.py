@@ -158,7 +158,11 @@ def one_of(*allowed: str) -> Parser:
 
 
 def path(raw: object, base: Path) -> Path:
-    return base / expand_user(text(raw, base))
+    written = text(raw, base)
+    found = expand_user(written)
+    if written.startswith("~") and str(found).startswith("~"):  # a file of such a name is written ./~name
+        raise ValueError(N_("a path whose home folder exists"))
+    return base / found
 
 
 def optional_path(raw: object, base: Path) -> Path | None:
