@@ -117,6 +117,14 @@ def test_a_user_without_a_home_folder_needs_a_folder_for_myna(
         load_settings(environ={}, directory=tmp_path)
 
 
+def test_a_deleted_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(ConfigurationError, match="has been deleted"):
+        load_settings(environ={})
+
+
 def test_a_wrong_key_is_never_shown(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(tmp_path, "api_key = 123456789")

@@ -269,6 +269,14 @@ class Settings:
         return self.files or self.home / "files"
 
 
+def current_folder() -> Path:
+    """Raises `ConfigurationError` if the folder has been deleted."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError as exc:
+        raise ConfigurationError(N_("The current folder has been deleted; change to another one.")) from exc
+
+
 def key_of(setting: "Field[Any]") -> str:
     """The name that users write: in myna.toml as it is, in the environment as MYNA_<KEY>."""
     return str(setting.metadata["key"] or setting.name)
@@ -294,7 +302,7 @@ def load_settings(
     Raises `ConfigurationError` for an unknown name (with the closest valid name) or a wrong value.
     """
     environ = os.environ if environ is None else environ
-    directory = Path.cwd() if directory is None else directory
+    directory = current_folder() if directory is None else directory
     known = {key_of(setting): setting for setting in fields(Settings)}
     chosen: dict[str, object] = {}
     path = config_path(environ, directory)

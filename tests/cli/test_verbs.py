@@ -32,6 +32,17 @@ def test_help_teaches_by_examples(run: Run, verb: str) -> None:
     assert f"myna {verb}" in ran.out
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has such a device")
+def test_output_to_a_full_disk_is_one_sentence() -> None:
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "myna.cli", "--version"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("myna: The disk is full")
+    assert ran.stderr.count("\n") <= 2
+
+
 def test_the_catalog_is_listed_for_people_and_for_scripts(run: Run) -> None:
     listed = run("models", "--available")
     assert "qwen3-4b" in listed.out

@@ -1,5 +1,6 @@
 """The command line: one file per verb. An error is one sentence that says what to do, and exit code 1."""
 
+import errno
 import gc
 import os
 import sys
@@ -22,12 +23,22 @@ def main() -> None:
         _tell(exc.text)
         sys.exit(1)
     except BrokenPipeError:
-        # The reader of our output is gone (`myna models | head`): write nothing more, also not at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_nothing_more()  # the reader of our output is gone (`myna models | head`)
+        sys.exit(1)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _write_nothing_more()
+        _tell(N_("The disk is full, so that the output or a file can't be written; free some space."))
         sys.exit(1)
     except KeyboardInterrupt:
         _tell(N_("Stopped."))
         sys.exit(130)
+
+
+def _write_nothing_more() -> None:
+    """To the standard output, also not at exit what is buffered."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(message: str | Translatable) -> None:

@@ -24,14 +24,14 @@ from myna.core.errors import ConfigurationError, MynaError
 from myna.core.finding import Finding, Findings, advice, ok, wrong
 from myna.core.translatable import N_, Translatable
 from myna.http.server import bind
-from myna.settings import Settings, config_path
+from myna.settings import Settings, config_path, current_folder
 
 ANSWER_S: Final = 5.0
 
 
 def configuration(problem: str | Translatable) -> Findings:
     """`problem` is why the settings could not be read; empty if they could."""
-    path = config_path(os.environ, Path.cwd())
+    path = config_path(os.environ, current_folder())
     variables = sorted(name for name in os.environ if name.startswith("MYNA_"))
     if problem:
         yield wrong(problem, remedy=N_("Until this is fixed, the checks below use the default settings."))
