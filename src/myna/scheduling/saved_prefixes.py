@@ -100,9 +100,8 @@ class SavedPrefixes:
         self._pin(saved.keys[num_intact:], -1)
         if num_intact < len(saved.keys):
             damaged = saved.keys[num_intact]
-            if (
-                damaged in self._file and damaged not in self._pinned
-            ):  # another request may have found it intact
+            # If it is pinned still, another request has found it intact.
+            if damaged in self._file and damaged not in self._pinned:
                 self._file.drop(damaged)
         self._file.touch(saved.keys[:num_intact])
         intact = SavedPrefix(saved.tokens[: num_intact * CHUNK_TOKENS], saved.salt, saved.keys[:num_intact])

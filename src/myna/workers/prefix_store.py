@@ -29,7 +29,7 @@ class PrefixStore:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _allocate(descriptor, num_bytes)
         except BlockingIOError:
-            _log.warning("another server uses the prefix cache %s, so this one goes without", path)
+            _log.warning("another worker uses the prefix cache %s, so this one goes without", path)
         except OSError as error:
             _log.warning("the prefix cache %s can't be used: %s", path, error.strerror)
         else:

@@ -55,3 +55,29 @@ def test_a_failure_leaves_nothing_behind(step: str, tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match=f"could not be installed: .* -m {step}.* ended with status 1"):
         install_vllm(tmp_path, lambda text: None, Commands(step))
     assert not (tmp_path / "engines" / "vllm").exists()
+
+
+@pytest.mark.parametrize("step", ["venv", "pip install"])
+def test_a_failure_keeps_what_there_was(step: str, tmp_path: Path) -> None:
+    before = install_vllm(tmp_path, lambda text: None, Commands())
+    with pytest.raises(OperatorError, match="could not be installed"):
+        install_vllm(tmp_path, lambda text: None, Commands(step))
+    assert before.version() == VERSION
+    assert [path.name for path in (tmp_path / "engines").iterdir()] == ["vllm"]
+
+
+def test_what_there_was_survives_a_stopped_installation(tmp_path: Path) -> None:
+    def stop(command: Sequence[str | Path]) -> None:
+        raise KeyboardInterrupt
+
+    before = install_vllm(tmp_path, lambda text: None, Commands())
+    with pytest.raises(KeyboardInterrupt):
+        install_vllm(tmp_path, lambda text: None, stop)
+    assert before.version() == VERSION
+    # Killed instead: the complete one is the one put aside.
+    folder = tmp_path / "engines" / "vllm"
+    folder.rename(folder.with_name("vllm.before"))
+    folder.mkdir()
+    with pytest.raises(OperatorError):
+        install_vllm(tmp_path, lambda text: None, Commands("pip install"))
+    assert before.version() == VERSION

@@ -25,12 +25,15 @@ def install_vllm(
     home: Path, report: Callable[[Translatable], None], run: Run | None = None
 ) -> VllmEnvironment:
     """Make the environment, or make it again. `report` hears what is done next; pip shows its own progress.
-    Raises
-    `OperatorError`, leaving nothing behind."""
+    Raises `OperatorError`; what there was before is there again then."""
     run = _run if run is None else run
     python = installed_python(home)
     folder = python.parents[1]
-    shutil.rmtree(folder, ignore_errors=True)
+    before = folder.with_name(f"{folder.name}.before")
+    if before.exists():  # left by a process that was killed, so the folder is incomplete
+        shutil.rmtree(folder, ignore_errors=True)
+    elif folder.exists():
+        folder.rename(before)
     is_for_gpu = has_gpu()
     try:
         report(N_("Creating a Python environment in {folder} …", folder=folder))
@@ -43,14 +46,19 @@ def install_vllm(
             _name_build(folder)
         environment = VllmEnvironment(python, home)
         version = environment.version()
-    except (OSError, subprocess.SubprocessError, OperatorError) as exc:
+    except BaseException as exc:
         shutil.rmtree(folder, ignore_errors=True)
-        raise OperatorError(N_("vLLM could not be installed: {reason}", reason=_reason(exc))) from exc
+        if before.exists():
+            before.rename(folder)
+        if isinstance(exc, OSError | subprocess.SubprocessError | OperatorError):
+            raise OperatorError(N_("vLLM could not be installed: {reason}", reason=_reason(exc))) from exc
+        raise
+    shutil.rmtree(before, ignore_errors=True)
     report(N_("vllm {version} is installed.", version=version))
     return environment
 
 
-def _reason(exc: Exception) -> object:
+def _reason(exc: BaseException) -> object:
     if isinstance(exc, subprocess.CalledProcessError):
         command = shlex.join(map(str, exc.cmd))
         return N_("{command} ended with status {status}.", command=command, status=exc.returncode)
