@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -37,9 +37,13 @@ class ServerProcess:
         return self.process.pid
 
     def workers(self) -> list[psutil.Process]:
-        """The models' processes."""
-        children = psutil.Process(self.pid).children(recursive=True)
-        return [child for child in children if "myna.workers.main" in " ".join(child.cmdline())]
+        """The models' processes. One that ends while they are looked through is none."""
+        found = []
+        for child in psutil.Process(self.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if "myna.workers.main" in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
     def wait_for_log(self, pattern: str) -> "re.Match[str]":
         """The first line of the log, from now on, that matches; the server must write one."""
