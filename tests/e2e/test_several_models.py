@@ -81,7 +81,7 @@ def _waits_for_a_running_answer(client: OpenAI, expected: str) -> None:
     chunks = list(stream)
     assert chunks[-1].choices[0].finish_reason is not None
     for thread in waiting:
-        thread.join(timeout=60)
+        thread.join()
     assert said == [expected, expected]
 
 
