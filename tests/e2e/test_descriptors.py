@@ -49,7 +49,7 @@ def test_a_limit_that_leaves_no_connections_is_an_error_with_the_next_step(tmp_p
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert ran.returncode == 1
     assert "may open only 64 files and connections" in ran.stderr
