@@ -46,7 +46,8 @@ def test_a_chat_from_its_first_line_to_its_last(tmp_path: Path, environ: dict[st
 def test_ctrl_c_stops_the_answer_and_twice_leaves(tmp_path: Path, environ: dict[str, str]) -> None:
     with terminal(tmp_path, "chat", environ) as screen:
         screen.wait_for("\n>", prompts=True)
-        screen.type("[[slow 200]] [[say one two three four five six seven]]", "Enter")
+        # It must still be running at the Ctrl-C, however long that takes from here to the program.
+        screen.type(f"[[slow 200]] [[say one two{' three' * 200}]]", "Enter")
         screen.wait_for("one two", times=2)  # the question and its answer
         screen.type("C-c")
         shown = screen.wait_for("Stopped; the partial answer is kept.", prompts=True)
