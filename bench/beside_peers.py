@@ -29,7 +29,7 @@ TEMPERATURE = 0.8
 SCENARIOS = {"1": (1, 128), "8": (8, 128), "32": (32, 128), "prompt": (1, 2000)}  # prompts and their tokens
 
 Answer = Callable[[list[str], int], int]
-"""Answers prompts with so many tokens each; the number of tokens that all prompts had."""
+"""Answers each prompt with that many tokens; returns the number of tokens of all prompts."""
 
 
 def openvino(model: str, threads: int) -> Answer:
