@@ -107,7 +107,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         yield new_key()
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(ConfigurationError, match="disk full"):
         keys.write_keys(path, broken())  # type: ignore[arg-type]
     assert load_or_create_keys(path) == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["keys"]

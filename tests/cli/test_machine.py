@@ -17,7 +17,7 @@ from myna.settings import Settings
         (
             {},
             16,
-            "This machine can run gpt-oss-20b, which is better (12,110 MB, about 29 tokens per second): ",
+            "This machine can run gpt-oss-20b, which is better (12,110 MB, about 38 tokens per second): ",
         ),
         ({}, 1, ""),
         ({"model": "smollm2-135m-instruct"}, 16, ""),

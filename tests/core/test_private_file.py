@@ -16,7 +16,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: py
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ConfigurationError, match="No space left on device"):
+    with pytest.raises(ConfigurationError, match="is full; free some space"):
         private_file.ensure(tmp_path / "key", lambda: "sk-1")
     assert not list(tmp_path.iterdir())
 

@@ -1,5 +1,6 @@
 """Small files with secrets: created once, readable only by their owner, replaced atomically."""
 
+import errno
 import os
 import secrets
 import stat
@@ -39,6 +40,8 @@ def read_lines(path: Path, what: str) -> tuple[str, ...]:
 
 def unwritable(folder: Path, exc: OSError) -> Translatable:
     """Why a folder can't be written, with what to do."""
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return N_("The disk of {folder} is full; free some space there.", folder=folder)
     return N_(
         "Can't write to {folder} ({reason}); set MYNA_HOME to a folder that you may write to.",
         folder=folder,

@@ -54,7 +54,7 @@ async def test_the_catalog_is_shown_for_this_machine(tmp_path: Path) -> None:
     assert best["sources"] == ["huggingface", "modelscope"]
     assert best["pull"] is None
     assert (rows["qwen3-8b"]["fits"], rows["gpt-oss-20b"]["runs"]) == (False, False)
-    assert rows["qwen3-1.7b"]["tokens_per_s"] == round(0.6 * 2e10 / 1_107_409_472, 1)
+    assert rows["qwen3-1.7b"]["tokens_per_s"] == round(0.8 * 2e10 / 1_107_409_472, 1)
 
 
 async def test_a_model_is_downloaded_and_listed(tmp_path: Path) -> None:
